@@ -1,0 +1,76 @@
+package saga
+
+import (
+	"time"
+)
+
+// ActionKind is what the caller of an [Activation] is to do.
+type ActionKind int
+
+// The kinds of action. The comment says which fields of the [Action] matter, and which method of the
+// [Activation] takes the outcome.
+const (
+	// ActLoad: load the saga with Consistency. Then Loaded.
+	ActLoad ActionKind = iota + 1
+	// ActAppend: append Commit at Revision; once it is in, poke the worker named by Poke, if any. Then Appended
+	// or Conflicted; any other failure is the caller's to retry.
+	ActAppend
+	// ActRun: run the handler of Task on State, under Plan. Then Ran.
+	ActRun
+	// ActWait: hold the activation until Until, or until it is poked. Then Woken.
+	ActWait
+	// ActFindStart: find the Start command of the run Run among the saga's commands. Then StartFound.
+	ActFindStart
+	// ActAck: the command is done; set the timers in Rearm again first, then acknowledge it. The activation
+	// is over.
+	ActAck
+	// ActRetry: have the command delivered again after Delay, for Reason. The activation is over.
+	ActRetry
+	// ActReject: the command can never be carried out, for Reason; keep it aside for an operator. The
+	// activation is over.
+	ActReject
+	// ActDrop: another delivery of this command owns the saga. Leave the command to it: no acknowledgement of
+	// any kind. The activation is over.
+	ActDrop
+)
+
+var actionNames = [...]string{
+	ActLoad: "load", ActAppend: "append", ActRun: "run", ActWait: "wait", ActFindStart: "find-start",
+	ActAck: "ack", ActRetry: "retry", ActReject: "reject", ActDrop: "drop",
+}
+
+// String gives the kind's name in lower case.
+func (k ActionKind) String() string {
+	if k <= 0 || int(k) >= len(actionNames) {
+		return "unknown"
+	}
+	return actionNames[k]
+}
+
+// Action is the one thing to do next. See [ActionKind] for which fields matter.
+type Action struct {
+	Do ActionKind
+
+	Consistency Consistency
+	Commit      *Commit
+	Revision    uint64
+	Poke        string
+	Plan        *Plan
+	Task        Task
+	State       State
+	Until       time.Time
+	Run         string
+	Rearm       map[string]PendingTimer
+	Delay       time.Duration
+	Reason      error
+}
+
+// Final reports whether the activation is over once the action is carried out.
+func (a Action) Final() bool {
+	switch a.Do {
+	case ActAck, ActRetry, ActReject, ActDrop:
+		return true
+	default:
+		return false
+	}
+}

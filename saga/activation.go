@@ -1,0 +1,271 @@
+package saga
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// DefaultParkAfter is how long a rest an activation sits out before it parks the saga instead.
+const DefaultParkAfter = 5 * time.Second
+
+// Delivery is one delivery of a command to a worker.
+type Delivery struct {
+	Key     Key
+	Command Command
+	Count   uint64 // how many times the command has been delivered, this time included
+}
+
+// ActivationConfig is what an [Activation] knows of its worker.
+type ActivationConfig struct {
+	// Worker is the worker's instance id; no two starts of a process share one. Required.
+	Worker string
+	// Plan gives the plan of a definition's version, nil where the worker does not know it; version 0 asks for
+	// the highest. Required.
+	Plan func(definition string, version int) *Plan
+	// ParkAfter is the longest rest between two attempts that the activation holds on for; a longer one parks
+	// the saga on a timer. Default: [DefaultParkAfter].
+	ParkAfter time.Duration
+}
+
+// Activation is one worker driving one saga forward, from the delivery of a command until the saga ends or
+// parks. It decides and does nothing itself: each method takes what has happened and gives the [Action] to
+// carry out next, until one is [Action.Final]. Call Begin first, then the method that the last action names.
+//
+// Safety rests on the log alone. An activation owns the saga once a commit of its own that claims it is in the
+// log; it runs no handler before, except on the first delivery of a first Start, where there is nothing yet to
+// own and its first commit competes for the log's beginning. Every commit is appended at the revision that the
+// decision was made on; on a conflict the activation loads, folds and decides again.
+//
+// An Activation is not safe for concurrent use.
+type Activation struct {
+	conf ActivationConfig
+	key  Key
+	cmd  Command
+	me   Owner
+
+	in        *Instance
+	plan      *Plan
+	rev, base uint64
+	level     Consistency // of the last load
+
+	opening bool    // nothing is in the log yet, and the first step may run before anything is
+	events  []Event // decided, applied to in, and not yet in the log
+	result  *Result // of a task, not yet known to be in the log
+	poke    string  // the worker to poke once the events are in
+}
+
+// NewActivation prepares an activation for a delivery.
+func NewActivation(conf ActivationConfig, d Delivery) *Activation {
+	if conf.ParkAfter == 0 {
+		conf.ParkAfter = DefaultParkAfter
+	}
+	return &Activation{
+		conf: conf, key: d.Key, cmd: d.Command,
+		me: Owner{Worker: conf.Worker, Command: d.Command.CommandID(), Delivery: d.Count},
+	}
+}
+
+// Owner is the activation's identity, as its commits bear it.
+func (a *Activation) Owner() Owner { return a.me }
+
+// Instance is the saga as the activation last knew it; nil before anything was loaded. The caller must not
+// change it, nor keep it over the next call.
+func (a *Activation) Instance() *Instance { return a.in }
+
+// Begin gives the first action.
+func (a *Activation) Begin(now time.Time) Action {
+	start, ok := a.cmd.(Start)
+	if !ok || a.me.Delivery != 1 || start.Previous != "" {
+		return a.load(Any)
+	}
+	a.in = NewInstance(a.key)
+	if retry, ok := a.know(start.Definition); !ok {
+		return retry
+	}
+	a.opening = true
+	a.start(now, start)
+	return a.proceed(now)
+}
+
+// Loaded takes the end of the saga's log.
+func (a *Activation) Loaded(now time.Time, log Log) Action {
+	in, err := Fold(a.key, log.Commits)
+	if err != nil {
+		return a.Unreadable(err)
+	}
+	a.in, a.rev, a.base = in, log.Revision, log.Base
+	if in.Owner == a.me {
+		return a.resume(now)
+	}
+	return a.admit(now)
+}
+
+// Unreadable takes the error of a load that found the log, but could not read it: an [*UnknownError] leaves
+// the saga to a newer worker; anything else sets the command aside.
+func (a *Activation) Unreadable(err error) Action {
+	var unknown *UnknownError
+	if errors.As(err, &unknown) {
+		return a.retry(err)
+	}
+	return a.reject(err)
+}
+
+// Appended takes that the commit is in the log, at the revision given.
+func (a *Activation) Appended(now time.Time, revision uint64) Action {
+	if a.in.Version == 1 || a.snapshotDue() {
+		a.base = revision
+	}
+	a.rev = revision
+	a.events, a.result, a.poke = nil, nil, ""
+	if a.in.Owner != a.me {
+		return a.ack() // ended, parked, or left to the owner
+	}
+	return a.proceed(now)
+}
+
+// Conflicted takes that the log had moved on and the commit is not in it, or is already.
+func (a *Activation) Conflicted() Action { return a.load(Latest) }
+
+// Ran takes the result of a task.
+func (a *Activation) Ran(now time.Time, r Result) Action {
+	a.result = &r
+	a.opening = false
+	return a.resume(now)
+}
+
+// Woken takes that a wait is over; poked says that it was cut short because the log has moved on.
+func (a *Activation) Woken(now time.Time, poked bool) Action {
+	if poked {
+		return a.load(Latest)
+	}
+	return a.proceed(now)
+}
+
+// StartFound takes the Start command that was asked for; nil where there is none.
+func (a *Activation) StartFound(now time.Time, start *Start) Action {
+	if start == nil {
+		return a.reject(fmt.Errorf("saga %s has no run %s to cancel", a.key, a.cmd.(Cancel).Run))
+	}
+	return a.cancelUnstarted(now, *start)
+}
+
+// load drops whatever was decided on the log as it was before.
+func (a *Activation) load(c Consistency) Action {
+	a.events, a.poke, a.opening = nil, "", false
+	a.level = c
+	return Action{Do: ActLoad, Consistency: c}
+}
+
+// resume goes on as the owner, with the result in hand, if any.
+func (a *Activation) resume(now time.Time) Action {
+	if retry, ok := a.know(a.in.Definition); !ok {
+		return retry
+	}
+	if a.result != nil {
+		a.record(now, Decide(a.plan, a.in, *a.result, now)...)
+	}
+	return a.proceed(now)
+}
+
+// proceed goes on as the owner: it settles what follows by itself and gives the next thing to do. What was
+// decided is in the log before the next handler runs.
+func (a *Activation) proceed(now time.Time) Action {
+	for events := Settle(a.plan, a.in); len(events) > 0; events = Settle(a.plan, a.in) {
+		a.record(now, events...)
+	}
+	if a.in.Ended() {
+		return a.append(now)
+	}
+	tasks := Ready(a.plan, a.in)
+	if len(tasks) == 0 {
+		return a.reject(&CorruptError{Key: a.key, Version: a.in.Version,
+			Err: fmt.Errorf("the log does not fit version %d of the definition", a.in.Definition)})
+	}
+	next := tasks[0]
+	rest := next.NotBefore.Sub(now)
+	if rest > a.conf.ParkAfter {
+		timer := TimerSet{Name: a.timerName(), At: next.NotBefore, Step: next.Step}
+		a.record(now, timer, SagaParked{})
+	}
+	switch {
+	case len(a.events) > 0 && !a.opening:
+		return a.append(now)
+	case rest > 0:
+		return Action{Do: ActWait, Until: next.NotBefore}
+	default:
+		return Action{Do: ActRun, Plan: a.plan, Task: next, State: a.in.State}
+	}
+}
+
+// start records the beginning of a run.
+func (a *Activation) start(now time.Time, s Start) {
+	definition := s.Definition
+	if definition == 0 && a.plan != nil {
+		definition = a.plan.Version
+	}
+	a.record(now, SagaStarted{Run: s.Run, Definition: definition, State: s.State})
+}
+
+// record applies events, to be appended with the next commit.
+func (a *Activation) record(now time.Time, events ...Event) {
+	for _, e := range events {
+		a.in.apply(e, stamp{a.in.Version + 1, now, a.me})
+	}
+	a.events = append(a.events, events...)
+}
+
+// append makes a commit of what was recorded.
+func (a *Activation) append(now time.Time) Action {
+	a.in.Version++
+	a.in.UpdatedAt = now
+	c := &Commit{Version: a.in.Version, Time: now, By: a.me, Base: a.base, Events: a.events}
+	if a.snapshotDue() {
+		c.Snapshot = a.in.clone()
+	}
+	return Action{Do: ActAppend, Commit: c, Revision: a.rev, Poke: a.poke}
+}
+
+// snapshotDue reports whether the commit of the present version carries a snapshot: when it parks the saga,
+// since the next activation loads it, and every so often.
+func (a *Activation) snapshotDue() bool { return a.in.Parked || a.in.Version%SnapshotEvery == 0 }
+
+// timerName gives a name that no other commit can use: it bears the version that the commit will have, and the
+// activation, since two may compete for a version.
+func (a *Activation) timerName() string {
+	who := uuid.NewSHA1(timerSpace, fmt.Appendf(nil, "%s\x00%s\x00%d", a.me.Worker, a.me.Command, a.me.Delivery))
+	return fmt.Sprintf("retry-%d-%x", a.in.Version+1, who[:6])
+}
+
+// timerSpace is the UUIDv5 namespace of the activation's mark in timer names.
+var timerSpace = uuid.MustParse("0b5f8a52-6f0e-5d1b-8a57-74696d657273")
+
+// know finds the plan. Where the worker lacks it, the command is left to one that has it.
+func (a *Activation) know(version int) (retry Action, ok bool) {
+	a.plan = a.conf.Plan(a.key.Definition, version)
+	if a.plan == nil {
+		return a.retry(fmt.Errorf("saga %s: this worker does not know version %d of definition %q",
+			a.key, version, a.key.Definition)), false
+	}
+	return Action{}, true
+}
+
+// ack is allowed only on grounds that no later event can take away; see admit.go.
+func (a *Activation) ack() Action {
+	return Action{Do: ActAck, Rearm: maps.Clone(a.in.Timers)}
+}
+
+func (a *Activation) retry(reason error) Action {
+	return Action{Do: ActRetry, Delay: a.redeliverAfter(), Reason: reason}
+}
+
+func (a *Activation) reject(reason error) Action { return Action{Do: ActReject, Reason: reason} }
+
+// redeliverAfter doubles from a quarter of a second up to half a minute with each delivery.
+func (a *Activation) redeliverAfter() time.Duration {
+	const first, longest = 250 * time.Millisecond, 30 * time.Second
+	return min(first<<min(a.me.Delivery, 10), longest)
+}

@@ -1,0 +1,30 @@
+package saga
+
+import (
+	"time"
+)
+
+// SnapshotEvery is how many commits lie between two snapshots at the most, so that loading a saga reads a
+// bounded tail however long its log is.
+const SnapshotEvery = 64
+
+// Owner names the activation that owns a saga, and the one that wrote a commit: one delivery of one command to
+// one worker. Owners are compared whole.
+type Owner struct {
+	Worker   string `json:"w,omitempty"` // the worker's instance id, new with each start of the process
+	Command  string `json:"c,omitempty"` // the command's id
+	Delivery uint64 `json:"n,omitempty"` // how many times the command had been delivered; 0: not yet
+}
+
+// Commit is one message of a saga's log: events that became fact together.
+type Commit struct {
+	Version uint64    // the saga's own count of commits: 1, 2, 3 ... without holes
+	Time    time.Time // of the worker that wrote it
+	By      Owner
+	// Base is the revision of the last commit with a snapshot, 0 for none: where a reader should begin. It is
+	// a hint, to be checked, since revisions change when a shard moves.
+	Base   uint64
+	Events []Event
+	// Snapshot is the saga as it is after the events; nil in most commits. It must not be changed.
+	Snapshot *Instance
+}

@@ -1,0 +1,247 @@
+package saga
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// State is a saga's state as it travels: a JSON object, held by its top-level fields so that a commit can carry
+// only those that a step changed. A State is immutable; its methods give new ones. The zero value is {}.
+type State struct {
+	fields []field
+}
+
+// field is one top-level member: the name as encoded between its quotes, the value as compact JSON.
+type field struct {
+	name  string
+	value []byte
+}
+
+// ParseState reads a JSON object. Anything else, and an object that names a field twice, is refused.
+func ParseState(data []byte) (State, error) {
+	var compact bytes.Buffer
+	compact.Grow(len(data))
+	if err := json.Compact(&compact, data); err != nil {
+		return State{}, fmt.Errorf("state is not JSON: %w", err)
+	}
+	s, err := splitObject(compact.Bytes())
+	if err != nil {
+		return State{}, err
+	}
+	for i := range s.fields {
+		if err := s.fields[i].canonicalName(); err != nil {
+			return State{}, err
+		}
+	}
+	if name, twice := s.repeated(); twice {
+		return State{}, fmt.Errorf("state names the field %q twice", name)
+	}
+	return s, nil
+}
+
+// repeated gives a field name that occurs twice, if there is one.
+func (s State) repeated() (string, bool) {
+	seen := make(map[string]struct{}, len(s.fields))
+	for _, f := range s.fields {
+		if _, ok := seen[f.name]; ok {
+			return f.name, true
+		}
+		seen[f.name] = struct{}{}
+	}
+	return "", false
+}
+
+// canonicalName spells the name as encoding/json does, so that one field has one name whoever wrote it.
+func (f *field) canonicalName() error {
+	if !bytes.ContainsAny([]byte(f.name), "\\<>&\u2028\u2029") {
+		return nil
+	}
+	var name string
+	if err := json.Unmarshal([]byte(`"`+f.name+`"`), &name); err != nil {
+		return fmt.Errorf("state has a field name that does not decode: %w", err)
+	}
+	quoted, err := json.Marshal(name)
+	if err != nil {
+		return fmt.Errorf("state has a field name that does not encode: %w", err)
+	}
+	f.name = string(quoted[1 : len(quoted)-1])
+	return nil
+}
+
+// splitObject cuts compact, valid JSON into the object's top-level fields. It trusts the validity and checks
+// only that the value is an object.
+func splitObject(b []byte) (State, error) {
+	if len(b) < 2 || b[0] != '{' {
+		return State{}, errors.New("state is not a JSON object")
+	}
+	var s State
+	for i := 1; b[i] != '}'; {
+		if b[i] == ',' {
+			i++
+		}
+		nameEnd := stringEnd(b, i)
+		valueEnd := valueEnd(b, nameEnd+1) // past the colon
+		s.fields = append(s.fields, field{name: string(b[i+1 : nameEnd-1]), value: b[nameEnd+1 : valueEnd : valueEnd]})
+		i = valueEnd
+	}
+	return s, nil
+}
+
+// stringEnd gives the index after the string that begins at b[i].
+func stringEnd(b []byte, i int) int {
+	for i++; b[i] != '"'; i++ {
+		if b[i] == '\\' {
+			i++
+		}
+	}
+	return i + 1
+}
+
+// valueEnd gives the index after the value that begins at b[i], which lies within an object.
+func valueEnd(b []byte, i int) int {
+	for depth := 0; ; {
+		switch b[i] {
+		case '"':
+			i = stringEnd(b, i)
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth == 0 {
+				return i
+			}
+			depth--
+		case ',':
+			if depth == 0 {
+				return i
+			}
+		}
+		i++
+	}
+}
+
+// JSON gives the state as one compact object.
+func (s State) JSON() []byte {
+	n := 2
+	for _, f := range s.fields {
+		n += len(f.name) + len(f.value) + 4
+	}
+	b := append(make([]byte, 0, n), '{')
+	for i, f := range s.fields {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, '"')
+		b = append(b, f.name...)
+		b = append(b, '"', ':')
+		b = append(b, f.value...)
+	}
+	return append(b, '}')
+}
+
+// Size is the length of [State.JSON] in bytes.
+func (s State) Size() int {
+	n := 2 + max(len(s.fields)-1, 0)
+	for _, f := range s.fields {
+		n += len(f.name) + len(f.value) + 3
+	}
+	return n
+}
+
+// Field gives the JSON of one top-level field.
+func (s State) Field(name string) (json.RawMessage, bool) {
+	if i := s.index(name, 0); i >= 0 {
+		return slices.Clone(s.fields[i].value), true
+	}
+	return nil, false
+}
+
+// Fields gives the names of the top-level fields, in their order.
+func (s State) Fields() []string {
+	names := make([]string, len(s.fields))
+	for i, f := range s.fields {
+		names[i] = f.name
+	}
+	return names
+}
+
+// IsZero reports whether the state has no field.
+func (s State) IsZero() bool { return len(s.fields) == 0 }
+
+// MarshalJSON is [State.JSON].
+func (s State) MarshalJSON() ([]byte, error) { return s.JSON(), nil }
+
+// UnmarshalJSON is [ParseState].
+func (s *State) UnmarshalJSON(data []byte) error {
+	parsed, err := ParseState(data)
+	if err != nil {
+		return err
+	}
+	*s = parsed
+	return nil
+}
+
+// index finds a field, trying the place at hint first: two states of one saga mostly agree in their order.
+func (s State) index(name string, hint int) int {
+	if hint < len(s.fields) && s.fields[hint].name == name {
+		return hint
+	}
+	return slices.IndexFunc(s.fields, func(f field) bool { return f.name == name })
+}
+
+// equal reports whether both hold the same fields with the same bytes in the same order.
+func (s State) equal(other State) bool {
+	return slices.EqualFunc(s.fields, other.fields, func(a, b field) bool {
+		return a.name == b.name && bytes.Equal(a.value, b.value)
+	})
+}
+
+// Patch is what a step changed: the top-level fields that it set, and those that it removed.
+type Patch struct {
+	Set   State    `json:"set,omitzero"`
+	Unset []string `json:"unset,omitempty"`
+}
+
+// IsZero reports whether the patch changes nothing.
+func (p Patch) IsZero() bool { return p.Set.IsZero() && len(p.Unset) == 0 }
+
+// Diff gives the patch that turns s into next.
+func (s State) Diff(next State) Patch {
+	var p Patch
+	for i, f := range next.fields {
+		if at := s.index(f.name, i); at < 0 || !bytes.Equal(s.fields[at].value, f.value) {
+			p.Set.fields = append(p.Set.fields, f)
+		}
+	}
+	for i, f := range s.fields {
+		if next.index(f.name, i) < 0 {
+			p.Unset = append(p.Unset, f.name)
+		}
+	}
+	return p
+}
+
+// Apply gives the state with the patch applied. Fields keep their place; new ones come last.
+func (s State) Apply(p Patch) State {
+	if p.IsZero() {
+		return s
+	}
+	fields := make([]field, 0, len(s.fields)+len(p.Set.fields))
+	for _, f := range s.fields {
+		if !slices.Contains(p.Unset, f.name) {
+			fields = append(fields, f)
+		}
+	}
+	next := State{fields}
+	for _, f := range p.Set.fields {
+		if at := next.index(f.name, len(next.fields)); at >= 0 {
+			next.fields[at] = f
+		} else {
+			next.fields = append(next.fields, f)
+		}
+	}
+	return next
+}

@@ -1,0 +1,142 @@
+package saga
+
+import (
+	"context"
+	"time"
+)
+
+// Handler is a step, or an undo, of a saga whose state is S. It may change the state; the change is kept when
+// it returns nil and forgotten when it does not. Its context ends when the attempt's timeout passes, when the
+// saga is cancelled and when another worker has taken the saga over; context.Cause tells which.
+type Handler[S any] func(ctx context.Context, state *S) error
+
+// StepNode is a step of a definition. Its methods give changed copies, so a step may be kept and varied.
+type StepNode[S any] struct {
+	name     string
+	do, undo Handler[S]
+	spec     StepSpec
+	undoSpec *UndoSpec // nil: the step has no undo
+}
+
+// Step is a unit of work under a name that is unique within its definition. The name is recorded in histories
+// and is part of the idempotency key; to rename a step is to make a new version of the definition.
+func Step[S any](name string, do func(context.Context, *S) error) StepNode[S] {
+	return StepNode[S]{name: name, do: do}
+}
+
+// Compensate gives the step an undo. It runs when the step had completed and the saga is undone; by default it
+// is retried without end, with the delays of the zero [RetryPolicy].
+func (s StepNode[S]) Compensate(undo func(context.Context, *S) error) StepNode[S] {
+	s.undo = undo
+	s.undoSpec = &UndoSpec{}
+	return s
+}
+
+// Retry sets the step's retry policy. Default: the zero [RetryPolicy].
+func (s StepNode[S]) Retry(p RetryPolicy) StepNode[S] {
+	s.spec.Retry = p
+	return s
+}
+
+// Timeout limits each attempt of the step: past it the handler's context ends, and the attempt counts as
+// failed when the handler returns an error. Default: no limit.
+func (s StepNode[S]) Timeout(d time.Duration) StepNode[S] {
+	s.spec.Timeout = d
+	return s
+}
+
+// Pivot makes the step the point of no return: once it has completed, nothing is undone any more and the saga
+// only goes forward. Steps after it are retried without end unless they fail permanently, which leaves the saga
+// stuck for an operator.
+func (s StepNode[S]) Pivot() StepNode[S] {
+	s.spec.Pivot = true
+	return s
+}
+
+// CompensateRetry sets the undo's retry policy. Call it after [StepNode.Compensate]. Default: the zero
+// [RetryPolicy], with unlimited attempts. An undo whose attempts are spent leaves the saga stuck, after all
+// other undos have run.
+func (s StepNode[S]) CompensateRetry(p RetryPolicy) StepNode[S] {
+	return s.withUndo(func(u *UndoSpec) { u.Retry = p })
+}
+
+// CompensateTimeout limits each attempt of the undo. Call it after [StepNode.Compensate]. Default: no limit.
+func (s StepNode[S]) CompensateTimeout(d time.Duration) StepNode[S] {
+	return s.withUndo(func(u *UndoSpec) { u.Timeout = d })
+}
+
+// withUndo changes a copy of the undo's spec. Without an undo the step is left with one that has no handler,
+// which the builder reports.
+func (s StepNode[S]) withUndo(change func(*UndoSpec)) StepNode[S] {
+	var u UndoSpec
+	if s.undoSpec != nil {
+		u = *s.undoSpec
+	}
+	change(&u)
+	s.undoSpec = &u
+	return s
+}
+
+func (s StepNode[S]) build(b *builder[S]) *PlanNode {
+	s.check(b)
+	spec := s.spec
+	attempts := DefaultAttempts
+	if b.pivot != "" {
+		attempts = Unlimited
+	}
+	spec.Retry = spec.Retry.withDefaults(attempts)
+	if s.undoSpec != nil {
+		undo := *s.undoSpec
+		undo.Retry = undo.Retry.withDefaults(Unlimited)
+		spec.Undo = &undo
+		b.def.undo[s.name] = s.undo
+	}
+	b.def.do[s.name] = s.do
+	if spec.Pivot {
+		b.pivot = s.name
+	}
+	return &PlanNode{Kind: KindStep, Name: s.name, Step: &spec}
+}
+
+func (s StepNode[S]) check(b *builder[S]) {
+	if err := CheckName("step", s.name); err != nil {
+		b.fault("%v", err)
+	}
+	if b.names[s.name] {
+		b.fault("step %q occurs twice", s.name)
+	}
+	b.names[s.name] = true
+	if s.do == nil {
+		b.fault("step %q has a nil handler", s.name)
+	}
+	if s.spec.Timeout < 0 {
+		b.fault("step %q: timeout %v is negative", s.name, s.spec.Timeout)
+	}
+	for _, f := range s.spec.Retry.check() {
+		b.fault("step %q: %s", s.name, f)
+	}
+	if b.pivot != "" && s.spec.Retry.Attempts > 0 {
+		b.fault("step %q: retry Attempts %d: after the pivot %q nothing can be undone, so it must be Unlimited",
+			s.name, s.spec.Retry.Attempts, b.pivot)
+	}
+	if b.pivot != "" && s.spec.Pivot {
+		b.fault("step %q: is a second pivot, after %q", s.name, b.pivot)
+	}
+	if s.undoSpec == nil {
+		return
+	}
+	switch {
+	case s.undo == nil:
+		b.fault("step %q: has a nil compensation", s.name)
+	case b.pivot != "":
+		b.fault("step %q: has a compensation, but after the pivot %q nothing is undone", s.name, b.pivot)
+	case s.spec.Pivot:
+		b.fault("step %q: has a compensation, but a pivot is never undone", s.name)
+	}
+	if s.undoSpec.Timeout < 0 {
+		b.fault("step %q: compensation timeout %v is negative", s.name, s.undoSpec.Timeout)
+	}
+	for _, f := range s.undoSpec.Retry.check() {
+		b.fault("step %q: compensation %s", s.name, f)
+	}
+}
