@@ -3,7 +3,6 @@ package saga
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/google/uuid"
@@ -254,9 +253,7 @@ func (a *Activation) know(version int) (retry Action, ok bool) {
 }
 
 // ack is allowed only on grounds that no later event can take away; see admit.go.
-func (a *Activation) ack() Action {
-	return Action{Do: ActAck, Rearm: maps.Clone(a.in.Timers)}
-}
+func (a *Activation) ack() Action { return Action{Do: ActAck} }
 
 func (a *Activation) retry(reason error) Action {
 	return Action{Do: ActRetry, Delay: a.redeliverAfter(), Reason: reason}

@@ -136,7 +136,10 @@ func (a *Activation) cancelUnstarted(now time.Time, start Start) Action {
 // late and this delivery takes over, provided it is the newer one. Otherwise the command is done.
 func (a *Activation) reclaim(now time.Time) Action {
 	switch {
-	case !a.in.running() || a.in.Owner.Command != a.me.Command:
+	case a.in.Parked:
+		// The delivery before this one may have died between its commit and the timers that belong to it.
+		return Action{Do: ActAck, Rearm: maps.Clone(a.in.Timers)}
+	case a.in.Ended() || a.in.Owner.Command != a.me.Command:
 		return a.ack()
 	case a.in.Owner.Delivery >= a.me.Delivery:
 		return Action{Do: ActDrop}

@@ -87,9 +87,6 @@ func NewInstance(key Key) *Instance { return &Instance{Key: key} }
 // Ended reports whether the saga has come to an end.
 func (in *Instance) Ended() bool { return in.Status.Ended() }
 
-// running reports whether some activation owns the saga, or may at any moment.
-func (in *Instance) running() bool { return in.Version > 0 && !in.Parked && !in.Ended() }
-
 // Fold gives the saga that a log tells of. The commits begin with version 1 or with a snapshot and have no
 // holes; otherwise the error is a [*CorruptError].
 func Fold(key Key, commits []Commit) (*Instance, error) {
