@@ -16,6 +16,10 @@ type Delivery struct {
 	Key     Key
 	Command Command
 	Count   uint64 // how many times the command has been delivered, this time included
+	// Doubtful: the server, or the connection to it, has only just come back, so the count may be too low and the
+	// command's worker may be alive without having been able to say so. The activation then looks before it runs
+	// anything, and takes no saga over.
+	Doubtful bool
 }
 
 // ActivationConfig is what an [Activation] knows of its worker.
@@ -46,6 +50,8 @@ type Activation struct {
 	cmd  Command
 	me   Owner
 
+	doubtful bool
+
 	in        *Instance
 	plan      *Plan
 	rev, base uint64
@@ -63,7 +69,7 @@ func NewActivation(conf ActivationConfig, d Delivery) *Activation {
 		conf.ParkAfter = DefaultParkAfter
 	}
 	return &Activation{
-		conf: conf, key: d.Key, cmd: d.Command,
+		conf: conf, key: d.Key, cmd: d.Command, doubtful: d.Doubtful,
 		me: Owner{Worker: conf.Worker, Command: d.Command.CommandID(), Delivery: d.Count},
 	}
 }
@@ -78,7 +84,7 @@ func (a *Activation) Instance() *Instance { return a.in }
 // Begin gives the first action.
 func (a *Activation) Begin(now time.Time) Action {
 	start, ok := a.cmd.(Start)
-	if !ok || a.me.Delivery != 1 || start.Previous != "" {
+	if !ok || a.me.Delivery != 1 || a.doubtful || start.Previous != "" {
 		return a.load(Any)
 	}
 	a.in = NewInstance(a.key)
