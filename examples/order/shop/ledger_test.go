@@ -271,6 +271,19 @@ func TestLedgerRecoversFromAShortWrite(t *testing.T) {
 	}
 }
 
+func TestLedgerRefusesAllAfterATornLineThatItCannotCutOff(t *testing.T) {
+	l := openNotes(t, t.TempDir())
+	full := errors.New("disk is full")
+	l.write = func([]byte) (int, error) { return 0, errors.Join(full, os.Remove(l.Path())) }
+	if _, _, err := l.Once("a", note{"one"}); !errors.Is(err, full) || !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	l.write = l.file.Write
+	if _, _, err := l.Once("b", note{"two"}); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+}
+
 func TestLedgerRefusesAllAfterItsFileShrank(t *testing.T) {
 	l := openNotes(t, t.TempDir())
 	once(t, l, "a", "one")
@@ -313,9 +326,9 @@ func TestLedgerRecordsStopsWhenAsked(t *testing.T) {
 	l := openNotes(t, t.TempDir())
 	once(t, l, "a", "one")
 	once(t, l, "b", "two")
-	for record := range l.Records() {
-		if record.Key != "a" {
-			t.Fatal(record.Key)
+	for record, err := range l.Records() {
+		if err != nil || record.Key != "a" {
+			t.Fatal(record.Key, err)
 		}
 		break
 	}
