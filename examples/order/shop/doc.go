@@ -22,8 +22,9 @@
 //
 // The ledger is the truth: stock on hand and the balance of the account are folds
 // of the ledgers, and nothing else is stored. A process killed at any moment
-// loses nothing that was answered. A power cut can lose the last seconds that the
-// operating system had not yet written; call [Shop.Sync] where that matters.
+// loses nothing that was answered. A power cut can lose what the operating system
+// had not yet written, typically the last half minute; call [Shop.Sync] where that
+// matters.
 //
 // Failures depend on the order alone, so a run that is resumed fails as it would
 // have: the last four digits of the card decide whether it is declined, the address
