@@ -26,7 +26,7 @@ type Log struct {
 }
 
 // Journal is the log that an [Activation] needs. The engine runs on the one in package streams; the conformance
-// suite in package testutil says what any must do. It is safe for concurrent use.
+// suite in package testutil/journaltest says what any must do. It is safe for concurrent use.
 type Journal interface {
 	// Append stores a commit as the next of the saga's log, provided the log still stands at revision at, and
 	// gives the new revision. Otherwise it stores nothing and the error is [ErrConflict]. After any other
