@@ -167,17 +167,12 @@ func (a *Activation) leave(now time.Time) Action {
 	return a.append(now)
 }
 
-// Interrupted tells a worker that was poked whether what the log shows should end the handler that the owner is
-// running: with [ErrClaimLost], [ErrCancelRequested], or nil to let it run.
-func Interrupted(p *Plan, owner Owner, in *Instance) error {
-	switch {
-	case in.Version == 0:
-		return nil // the first step runs before anything is in the log
-	case in.Owner != owner && in.Owner != (Owner{Command: owner.Command}):
-		return ErrClaimLost
-	case in.Status == StatusRunning && in.Cancel != nil && !p.pastPivot(in):
-		return ErrCancelRequested
-	default:
-		return nil
-	}
+// Superseded reports whether the log shows that the activation of this owner has lost the saga, so that the handler
+// it is running should be cut off: its result will not be used.
+//
+// A request to cancel is no reason to cut a handler off. Only the attempt itself can tell whether it had its effect,
+// and what has to be undone depends on it.
+func Superseded(owner Owner, in *Instance) bool {
+	unclaimed := Owner{Command: owner.Command}
+	return in.Version > 0 && in.Owner != owner && in.Owner != unclaimed
 }

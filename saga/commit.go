@@ -28,3 +28,13 @@ type Commit struct {
 	// Snapshot is the saga as it is after the events; nil in most commits. It must not be changed.
 	Snapshot *Instance
 }
+
+// Ends reports whether the commit ends the run.
+func (c *Commit) Ends() bool {
+	switch c.Events[len(c.Events)-1].(type) {
+	case SagaCompleted, SagaCompensated, SagaStuck:
+		return true
+	default:
+		return false
+	}
+}

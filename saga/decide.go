@@ -164,7 +164,7 @@ func settleForward(p *Plan, in *Instance) []Event {
 		return []Event{SagaStuck{Steps: []string{in.Failed}, Error: in.Error}}
 	case in.Failed != "":
 		return []Event{CompensationStarted{Reason: ReasonFailed, Step: in.Failed, Error: in.Error}}
-	case in.Cancel != nil && !p.pastPivot(in):
+	case in.Cancel != nil && !in.Unsettled && !p.pastPivot(in):
 		return []Event{CompensationStarted{Reason: ReasonCancelled, Error: in.Cancel.Reason}}
 	}
 	if _, done := p.Root.forward(in); done {

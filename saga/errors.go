@@ -13,8 +13,6 @@ var (
 	// ErrClaimLost is the cause of a handler's ended context when another worker has taken the saga over. The
 	// handler's result will not be used.
 	ErrClaimLost = errors.New("saga: another worker has claimed this saga")
-	// ErrCancelRequested is the cause of a handler's ended context when the saga was asked to cancel.
-	ErrCancelRequested = errors.New("saga: cancellation was requested")
 )
 
 // DefinitionError lists every fault of a definition at once.

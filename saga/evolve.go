@@ -35,11 +35,13 @@ func (in *Instance) apply(event Event, at stamp) {
 	case SagaStarted:
 		in.start(e, at)
 	case ActivationClaimed:
-		in.Owner = at.by
+		in.Owner, in.Unsettled = at.by, true
 	case StepCompleted:
+		in.Unsettled = false
 		in.update(e.Step, func(s *StepState) { *s = StepState{Status: StepDone, Attempt: e.Attempt} })
 		in.State = in.State.Apply(e.Patch)
 	case StepFailed:
+		in.Unsettled = false
 		in.update(e.Step, func(s *StepState) {
 			*s = StepState{Status: StepRetrying, Attempt: e.Attempt, Error: e.Error, RetryAt: e.RetryAt}
 			if e.GaveUp {
@@ -79,7 +81,7 @@ func (in *Instance) apply(event Event, at stamp) {
 	case TimerCancelled:
 		delete(in.Timers, e.Name)
 	case SagaParked:
-		in.Parked, in.Owner = true, Owner{}
+		in.Parked, in.Unsettled, in.Owner = true, false, Owner{}
 	case SagaCompleted:
 		in.end(StatusCompleted, at)
 	case SagaCompensated:
@@ -91,15 +93,17 @@ func (in *Instance) apply(event Event, at stamp) {
 }
 
 // start begins a run and forgets the one before. A run that its own Start command begins is owned from there
-// on; one that another command had to begin waits for its Start to be delivered.
+// on; one that another command had to begin waits for its Start to be delivered. Only the Start's first delivery,
+// whose first commit this is, can know that no other has tried the first step.
 func (in *Instance) start(e SagaStarted, at stamp) {
 	owner := at.by
 	if owner.Command != e.Run {
 		owner = Owner{Command: e.Run}
 	}
+	unsettled := owner.Delivery != 1
 	*in = Instance{
 		Key: in.Key, Version: in.Version,
-		Run: e.Run, Definition: e.Definition, Status: StatusRunning, State: e.State, Owner: owner,
+		Run: e.Run, Definition: e.Definition, Status: StatusRunning, State: e.State, Owner: owner, Unsettled: unsettled,
 		StartedAt: at.time,
 	}
 }

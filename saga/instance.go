@@ -12,6 +12,9 @@ type Status string
 
 // The statuses of a saga. The last three are ends.
 const (
+	// StatusPending is a saga that was started and that no worker has taken up. It is never in a log: a client
+	// tells it from the Start command.
+	StatusPending      Status = "pending"
 	StatusRunning      Status = "running"      // going forward
 	StatusCompensating Status = "compensating" // being undone
 	StatusCompleted    Status = "completed"    // every step completed
@@ -66,7 +69,11 @@ type Instance struct {
 	Parked bool  `json:"parked,omitempty"`
 	State  State `json:"state"`
 	// Owner may append; zero when the saga is parked or has ended.
-	Owner  Owner                   `json:"owner,omitzero"`
+	Owner Owner `json:"owner,omitzero"`
+	// Unsettled: an attempt may have been made whose result is not in the log, because its worker is gone or late.
+	// Only another attempt can tell whether it had its effect, so the saga is not turned around before.
+	Unsettled bool `json:"unsettled,omitempty"`
+
 	Steps  map[string]StepState    `json:"steps,omitempty"`
 	Timers map[string]PendingTimer `json:"timers,omitempty"`
 	// Cancel is the first request to cancel, whether or not it could have an effect.

@@ -6,8 +6,12 @@ import (
 )
 
 // Handler is a step, or an undo, of a saga whose state is S. It may change the state; the change is kept when
-// it returns nil and forgotten when it does not. Its context ends when the attempt's timeout passes, when the
-// saga is cancelled and when another worker has taken the saga over; context.Cause tells which.
+// it returns nil and forgotten when it does not. An error says that the attempt had no effect that lasts; where a
+// handler cannot know, it returns an error that is not [Permanent] and finds out on the next attempt, with the same
+// idempotency key.
+//
+// The context ends when the attempt's timeout passes, when another worker has taken the saga over ([ErrClaimLost])
+// and when the worker stops; context.Cause tells which. A request to cancel the saga lets the attempt end.
 type Handler[S any] func(ctx context.Context, state *S) error
 
 // StepNode is a step of a definition. Its methods give changed copies, so a step may be kept and varied.
