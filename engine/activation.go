@@ -1,0 +1,294 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/jetsaga/jetsaga/saga"
+	"github.com/jetsaga/jetsaga/streams"
+)
+
+// activation carries out what a [saga.Activation] decides: it does the reading, writing, waiting and running, and
+// decides nothing itself.
+type activation struct {
+	w        *worker
+	delivery *streams.Delivery
+	cmd      saga.Command
+	core     *saga.Activation
+	since    time.Time
+	runner   saga.Runner
+	wake     chan struct{} // a poke
+
+	mu     sync.Mutex
+	cutOff context.CancelCauseFunc // ends the context of the handler under way; nil when there is none
+}
+
+func newActivation(w *worker, d *streams.Delivery, c saga.Command) *activation {
+	now := time.Now()
+	a := &activation{w: w, delivery: d, cmd: c, since: now, wake: make(chan struct{}, 1)}
+	a.core = saga.NewActivation(
+		saga.ActivationConfig{Worker: w.id, Plan: w.registry.plan, ParkAfter: w.conf.ParkAfter},
+		saga.Delivery{Key: d.Key, Command: c, Count: d.Count, Doubtful: w.doubtful(now)},
+	)
+	return a
+}
+
+func (a *activation) command() command { return command{a.delivery.Stream, a.delivery.Sequence} }
+
+func (a *activation) key() saga.Key { return a.delivery.Key }
+
+// drive carries out one action after another until the activation is over or the worker stops.
+func (a *activation) drive() {
+	defer a.w.letGo(a)
+	a.w.conf.Hooks.activated(a.key(), a.cmd, a.delivery.Count)
+	action := a.core.Begin(time.Now())
+	for !action.Final() {
+		next, err := a.step(action)
+		if err != nil {
+			a.abandon(err)
+			return
+		}
+		action = next
+	}
+	a.finish(action)
+}
+
+// step carries out one action that is not the last. An error means that the worker is stopping.
+func (a *activation) step(action saga.Action) (saga.Action, error) {
+	switch action.Do {
+	case saga.ActLoad:
+		return a.load(action)
+	case saga.ActAppend:
+		return a.append(action)
+	case saga.ActRun:
+		return a.run(action)
+	case saga.ActWait:
+		return a.wait(action)
+	case saga.ActFindStart:
+		return a.findStart(action)
+	default:
+		return saga.Action{}, unreachable(action)
+	}
+}
+
+// abandon gives the command back at once when the worker stops, for another to take up.
+func (a *activation) abandon(reason error) {
+	if !errors.Is(reason, context.Canceled) {
+		a.w.log.Error("activation abandoned", "saga", a.key().String(), "error", reason)
+	}
+	_ = a.delivery.Retry(0)
+}
+
+func (a *activation) load(action saga.Action) (saga.Action, error) {
+	var log saga.Log
+	err := a.w.call(func(ctx context.Context) (err error) {
+		log, err = a.w.journal.Load(ctx, a.key(), action.Consistency)
+		if unreadable(err) {
+			return backoff.Permanent(err)
+		}
+		return err
+	})
+	switch {
+	case unreadable(err):
+		return a.core.Unreadable(err), nil
+	case err != nil:
+		return saga.Action{}, err
+	}
+	return a.core.Loaded(time.Now(), log), nil
+}
+
+// unreadable tells a log that was found and cannot be read from one that could not be asked for.
+func unreadable(err error) bool {
+	var unknown *saga.UnknownError
+	var corrupt *saga.CorruptError
+	return errors.As(err, &unknown) || errors.As(err, &corrupt)
+}
+
+// append stores the commit, however long the server is away: what a handler has done is not to be forgotten
+// while this worker lives.
+func (a *activation) append(action saga.Action) (saga.Action, error) {
+	var revision uint64
+	err := a.w.call(func(ctx context.Context) (err error) {
+		revision, err = a.w.journal.Append(ctx, a.key(), action.Revision, action.Commit)
+		var large *streams.TooLargeError
+		if errors.Is(err, saga.ErrConflict) || errors.As(err, &large) {
+			return backoff.Permanent(err)
+		}
+		return err
+	})
+	switch {
+	case errors.Is(err, saga.ErrConflict):
+		a.w.conf.Hooks.conflicted(a.key(), action.Commit.Version)
+		return a.core.Conflicted(), nil
+	case err != nil && a.w.ctx.Err() == nil:
+		return saga.Action{Do: saga.ActReject, Reason: err}, nil
+	case err != nil:
+		return saga.Action{}, err
+	}
+	a.w.conf.Hooks.committed(a.key(), action.Commit)
+	if action.Poke != "" && action.Poke != a.w.id {
+		if err := a.w.ns.Poke(action.Poke, a.key()); err != nil {
+			a.w.log.Debug("poke", "saga", a.key().String(), "error", err)
+		}
+	} else if action.Poke != "" {
+		a.w.poked(a.key())
+	}
+	return a.core.Appended(time.Now(), revision), nil
+}
+
+func (a *activation) wait(action saga.Action) (saga.Action, error) {
+	timer := time.NewTimer(time.Until(action.Until))
+	defer timer.Stop()
+	poked := false
+	select {
+	case <-timer.C:
+	case <-a.wake:
+		poked = true
+	case <-a.w.ctx.Done():
+		return saga.Action{}, a.w.ctx.Err()
+	}
+	return a.core.Woken(time.Now(), poked), nil
+}
+
+func (a *activation) findStart(action saga.Action) (saga.Action, error) {
+	var found *saga.Start
+	err := a.w.call(func(ctx context.Context) error {
+		starts, _, err := a.w.ns.Starts(ctx, a.key())
+		for i := range starts {
+			if starts[i].Run == action.Run {
+				found = &starts[i]
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return saga.Action{}, err
+	}
+	return a.core.StartFound(time.Now(), found), nil
+}
+
+// finish answers for the command.
+func (a *activation) finish(action saga.Action) {
+	a.w.conf.Hooks.finished(a.key(), a.cmd, action.Do, action.Reason)
+	var err error
+	switch action.Do {
+	case saga.ActAck:
+		if len(action.Rearm) > 0 {
+			err = a.w.call(func(ctx context.Context) error { return a.w.ns.SetTimers(ctx, a.key(), action.Rearm) })
+		}
+		if err == nil {
+			err = a.delivery.Ack()
+		}
+	case saga.ActRetry:
+		a.w.log.Warn("command left for later", "saga", a.key().String(), "after", action.Delay, "reason", action.Reason)
+		err = a.delivery.Retry(action.Delay)
+	case saga.ActReject:
+		a.w.setAside(a.delivery, action.Reason)
+	case saga.ActDrop:
+		a.w.log.Info("saga left to another worker", "saga", a.key().String())
+	default:
+		err = unreachable(action)
+	}
+	if err != nil {
+		a.w.log.Warn("command not answered; it will be delivered again",
+			"saga", a.key().String(), "action", action.Do.String(), "error", err)
+	}
+}
+
+// run runs a handler on this goroutine.
+func (a *activation) run(action saga.Action) (saga.Action, error) {
+	info := a.info(action)
+	ctx, cancel := context.WithCancelCause(saga.NewContext(a.w.ctx, info))
+	defer cancel(nil)
+	a.setRunning(cancel)
+	defer a.setRunning(nil)
+	if timeout := action.Plan.Timeout(action.Task); timeout > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeoutCause(ctx, timeout, fmt.Errorf("step %q: attempt %d: %w after %v",
+			info.Step, info.Attempt, context.DeadlineExceeded, timeout))
+		defer stop()
+	}
+	if a.runner == nil {
+		a.runner = a.w.registry.runnable(a.key().Definition, action.Plan.Version).NewRunner()
+	}
+	begun := time.Now()
+	state, err := a.runner.Run(ctx, action.Task, action.State)
+	now := time.Now()
+	r := saga.Result{Task: action.Task, State: state, Err: a.judge(info, state, err), Took: now.Sub(begun)}
+	a.w.conf.Hooks.ran(info, r.Took, r.Err)
+	if r.Err != nil {
+		if a.w.ctx.Err() != nil {
+			return saga.Action{}, a.w.ctx.Err() // cut off by the worker's stop, which is no failure of the step
+		}
+		r.Delay = delay(action.Plan.Policy(action.Task), action.Task.Attempt)
+		a.logFailure(info, r.Err)
+	}
+	return a.core.Ran(now, r), nil
+}
+
+func (a *activation) info(action saga.Action) saga.Info {
+	return saga.Info{
+		Key: a.key(), Run: a.core.Instance().Run, DefinitionVersion: action.Plan.Version,
+		Step: action.Task.Step, Undo: action.Task.Undo, Attempt: action.Task.Attempt,
+	}
+}
+
+// judge makes a permanent failure of a state that is too large to be kept.
+func (a *activation) judge(info saga.Info, state saga.State, err error) error {
+	if limit := a.w.conf.MaxState; err == nil && state.Size() > limit {
+		return saga.Permanent(fmt.Errorf("step %q left a state of %d bytes, at most %d are kept: %w",
+			info.Step, state.Size(), limit, ErrStateTooLarge))
+	}
+	return err
+}
+
+// ErrStateTooLarge is what a step fails with that leaves a state larger than [Config.MaxState].
+var ErrStateTooLarge = errors.New("state too large")
+
+func (a *activation) logFailure(info saga.Info, err error) {
+	level := slog.LevelWarn
+	var panicked *saga.PanicError
+	if errors.As(err, &panicked) {
+		level = slog.LevelError
+	}
+	a.w.log.Log(a.w.ctx, level, "attempt failed", "saga", a.key().String(), "step", info.Step,
+		"undo", info.Undo, "attempt", info.Attempt, "error", err)
+}
+
+func (a *activation) setRunning(cutOff context.CancelCauseFunc) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.cutOff = cutOff
+}
+
+// poke wakes a wait, and has a running handler's saga looked at. It does not block.
+func (a *activation) poke() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+	a.mu.Lock()
+	cutOff := a.cutOff
+	a.mu.Unlock()
+	if cutOff != nil {
+		a.w.spawn(func() { a.look(cutOff) })
+	}
+}
+
+// look cuts a handler off if the log shows that its saga was taken over.
+func (a *activation) look(cutOff context.CancelCauseFunc) {
+	log, err := a.w.journal.Load(a.w.linkContext(), a.key(), saga.Latest)
+	if err != nil {
+		return // the append that follows the handler will tell
+	}
+	in, err := saga.Fold(a.key(), log.Commits)
+	if err == nil && saga.Superseded(a.core.Owner(), in) {
+		cutOff(saga.ErrClaimLost)
+	}
+}

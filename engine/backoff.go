@@ -1,0 +1,40 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/jetsaga/jetsaga/saga"
+)
+
+// delay gives the rest after a failed attempt, counted from 1, under a retry policy, jitter included.
+func delay(p saga.RetryPolicy, attempt int) time.Duration {
+	initial := p.Initial
+	for i := 1; i < attempt && initial < p.Max; i++ {
+		initial = time.Duration(float64(initial) * p.Factor)
+		if initial <= 0 { // past what a Duration can hold
+			initial = p.Max
+		}
+	}
+	b := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(min(initial, p.Max)),
+		backoff.WithMultiplier(p.Factor),
+		backoff.WithRandomizationFactor(p.Jitter),
+		backoff.WithMaxInterval(p.Max),
+		backoff.WithMaxElapsedTime(0),
+	)
+	return b.NextBackOff()
+}
+
+// untilDone retries f, which talks to the server, until it succeeds, fails for good (backoff.Permanent) or ctx
+// ends.
+func untilDone(ctx context.Context, f func() error, notify func(err error, rest time.Duration)) error {
+	b := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(10*time.Millisecond),
+		backoff.WithMaxInterval(250*time.Millisecond),
+		backoff.WithMaxElapsedTime(0),
+	)
+	return backoff.RetryNotify(f, backoff.WithContext(b, ctx), notify)
+}

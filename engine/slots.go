@@ -1,0 +1,128 @@
+package engine
+
+import (
+	"sync"
+	"time"
+
+	"github.com/jetsaga/jetsaga/streams"
+)
+
+// How long slots are lent to a stream. More than one go out for a short time only, so that slots which a quiet
+// stream does not need are soon free for a busy one; one stays out to hear of the next command at once.
+const (
+	lendMany = time.Second
+	lendOne  = 30 * time.Second
+)
+
+// slots shares a worker's slots out among its pullers: each slot is free, lent to a puller, or taken by an
+// activation. A puller's share doubles whenever all that it was lent was filled, and shrinks to what was needed
+// when it was not, so the slots go where the commands are.
+type slots struct {
+	mu      sync.Mutex
+	free    int
+	total   int
+	shares  []*share
+	turn    int // whose turn it is to be served first
+	closed  bool
+	request func(*streams.Puller, int, time.Duration)
+}
+
+// share is what one puller has of the slots.
+type share struct {
+	puller *streams.Puller
+	want   int // how many to lend next time
+	lent   int // how many are out now
+	filled int // how many of the last loan have been filled
+}
+
+func newSlots(total int, request func(*streams.Puller, int, time.Duration)) *slots {
+	return &slots{free: total, total: total, request: request}
+}
+
+// add makes a puller one of those that share.
+func (s *slots) add(p *streams.Puller) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shares = append(s.shares, &share{puller: p, want: 1})
+}
+
+// filled: a lent slot was filled by a command; it is taken until release.
+func (s *slots) filled(p *streams.Puller) {
+	s.mu.Lock()
+	if h := s.of(p); h != nil {
+		h.lent--
+		h.filled++
+		if h.lent == 0 {
+			h.want = min(2*max(h.want, h.filled), s.total)
+		}
+	}
+	s.mu.Unlock()
+	s.lend()
+}
+
+// returned: lent slots came back unfilled.
+func (s *slots) returned(p *streams.Puller, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.free += n
+	if h := s.of(p); h != nil {
+		h.lent -= n
+		h.want = max(1, h.filled)
+	}
+}
+
+// release: an activation is over.
+func (s *slots) release() {
+	s.mu.Lock()
+	s.free++
+	s.mu.Unlock()
+	s.lend()
+}
+
+// lend gives free slots to the pullers that have none out, in turn.
+func (s *slots) lend() {
+	type loan struct {
+		puller *streams.Puller
+		n      int
+	}
+	var few [4]loan
+	loans := few[:0]
+	s.mu.Lock()
+	for i := 0; i < len(s.shares) && s.free > 0 && !s.closed; i++ {
+		h := s.shares[(s.turn+i)%len(s.shares)]
+		if h.lent > 0 {
+			continue
+		}
+		n := min(h.want, s.free)
+		s.free -= n
+		h.lent, h.filled = n, 0
+		loans = append(loans, loan{h.puller, n})
+	}
+	if len(loans) > 0 {
+		s.turn = (s.turn + 1) % len(s.shares)
+	}
+	s.mu.Unlock()
+	for _, l := range loans {
+		expires := lendMany
+		if l.n == 1 {
+			expires = lendOne
+		}
+		s.request(l.puller, l.n, expires)
+	}
+}
+
+// close stops lending.
+func (s *slots) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+}
+
+func (s *slots) of(p *streams.Puller) *share {
+	for _, h := range s.shares {
+		if h.puller == p {
+			return h
+		}
+	}
+	return nil
+}

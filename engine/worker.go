@@ -1,0 +1,359 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+
+	"github.com/jetsaga/jetsaga/saga"
+	"github.com/jetsaga/jetsaga/streams"
+)
+
+// doubtAfterReconnect is how long after a lost connection came back commands are looked at twice: the server may
+// have restarted and forgotten deliveries, and the workers that hold them may still be reconnecting.
+const doubtAfterReconnect = 2 * streams.AckWait
+
+// worker is a running engine: it holds commands, keeps them with heartbeats, and drives an activation for each.
+type worker struct {
+	conf     Config
+	registry *registry
+	id       string // unique to this start
+	ns       *streams.Namespace
+	journal  saga.Journal
+	log      *slog.Logger
+	slots    *slots
+	pullers  []*streams.Puller
+
+	ctx      context.Context // of all activations; ends with stop
+	cancel   context.CancelFunc
+	tasks    sync.WaitGroup // every goroutine of the worker
+	pokes    *nats.Subscription
+	statuses chan nats.Status
+	trusting atomic.Int64 // unix nanoseconds from which on deliveries are not doubtful
+
+	mu       sync.Mutex
+	held     map[command]*activation
+	draining bool          // no further command is taken
+	closed   bool          // no further goroutine is started
+	drained  chan struct{} // closed when draining and nothing is held
+	link     *link         // of the present connection
+}
+
+// command identifies a command by where it is stored, so that a second delivery is recognised.
+type command struct {
+	stream   string
+	sequence uint64
+}
+
+// link is the context of calls to the server over one connection. It ends when the connection is replaced, so
+// that calls whose answer was lost with it are repeated at once.
+type link struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+func newWorker(conf Config, r *registry, ns *streams.Namespace) *worker {
+	id := conf.Name + "-" + uuid.Must(uuid.NewV7()).String()
+	w := &worker{
+		conf: conf, registry: r, id: id, ns: ns, journal: ns.Log(),
+		log:     conf.Logger.With("worker", id),
+		held:    map[command]*activation{},
+		drained: make(chan struct{}),
+	}
+	w.slots = newSlots(conf.Slots, func(p *streams.Puller, n int, expires time.Duration) {
+		if err := p.Request(n, expires); err != nil {
+			w.log.Error("asking for commands", "stream", p.Stream(), "error", err)
+		}
+	})
+	return w
+}
+
+// start begins to take commands. With an error nothing is left running.
+func (w *worker) start(ctx context.Context) (err error) {
+	w.ctx, w.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	w.relink()
+	defer func() {
+		if err != nil {
+			w.stop()
+		}
+	}()
+	w.pokes, err = w.ns.OnPoke(w.id, w.poked)
+	if err != nil {
+		return err
+	}
+	handlers := streams.PullHandlers{Delivered: w.delivered, Returned: w.returned}
+	for _, name := range w.registry.names() {
+		pullers, err := w.ns.Pull(ctx, name, handlers)
+		if err != nil {
+			return err
+		}
+		for _, p := range pullers {
+			w.pullers = append(w.pullers, p)
+			w.slots.add(p)
+		}
+	}
+	w.statuses = w.ns.Conn().StatusChanged(nats.CONNECTED)
+	w.spawn(w.keep)
+	w.slots.lend()
+	w.log.Info("worker runs", "namespace", w.ns.Name(), "definitions", w.registry.names(), "slots", w.conf.Slots)
+	return nil
+}
+
+// drain takes no further commands; drained is closed when none is held.
+func (w *worker) drain() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.draining {
+		return
+	}
+	w.draining = true
+	w.slots.close()
+	if len(w.held) == 0 {
+		close(w.drained)
+	}
+}
+
+// stop drops everything and waits until nothing of the worker is left.
+func (w *worker) stop() {
+	w.slots.close()
+	for _, p := range w.pullers {
+		p.Abandon(nil)
+		p.Stop()
+	}
+	if w.pokes != nil {
+		_ = w.pokes.Unsubscribe()
+	}
+	w.mu.Lock()
+	w.draining, w.closed = true, true
+	w.mu.Unlock()
+	w.cancel()
+	w.tasks.Wait()
+	if w.statuses != nil {
+		w.ns.Conn().RemoveStatusListener(w.statuses)
+	}
+	w.log.Info("worker has stopped")
+}
+
+// spawn runs f on a goroutine that stop waits for; not at all once stop has begun.
+func (w *worker) spawn(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.closed {
+		w.tasks.Go(f)
+	}
+}
+
+// delivered takes a command from a puller.
+func (w *worker) delivered(p *streams.Puller, d *streams.Delivery) {
+	w.slots.filled(p)
+	c, err := saga.DecodeCommand(d.Data)
+	if err != nil {
+		w.refuse(d, err)
+		return
+	}
+	a := newActivation(w, d, c)
+	switch w.hold(a) {
+	case heldNow:
+		w.spawn(a.drive)
+	case heldBefore: // its earlier delivery goes on
+		w.slots.release()
+	case heldNoMore:
+		w.slots.release()
+		_ = d.Retry(0)
+	}
+}
+
+// holding is what hold has done with a delivery.
+type holding int
+
+const (
+	heldNow holding = iota
+	heldBefore
+	heldNoMore
+)
+
+// hold puts an activation among those that the worker keeps. If it has one for the same command, that one takes
+// the new delivery over: it is alive, and there is nothing to claim.
+func (w *worker) hold(a *activation) holding {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.draining {
+		return heldNoMore
+	}
+	if earlier := w.held[a.command()]; earlier != nil {
+		earlier.delivery.Adopt(a.delivery)
+		return heldBefore
+	}
+	w.held[a.command()] = a
+	return heldNow
+}
+
+// letGo ends the keeping of an activation.
+func (w *worker) letGo(a *activation) {
+	w.mu.Lock()
+	delete(w.held, a.command())
+	if w.draining && len(w.held) == 0 {
+		select {
+		case <-w.drained:
+		default:
+			close(w.drained)
+		}
+	}
+	w.mu.Unlock()
+	w.slots.release()
+}
+
+// refuse deals with a command that does not decode: one that is newer than this build is left to a newer worker,
+// anything else is set aside.
+func (w *worker) refuse(d *streams.Delivery, reason error) {
+	w.spawn(func() {
+		defer w.slots.release()
+		var unknown *saga.UnknownError
+		if errors.As(reason, &unknown) {
+			w.log.Warn("command left to a newer worker", "saga", d.Key.String(), "reason", reason)
+			_ = d.Retry(unknownCommandDelay)
+			return
+		}
+		w.setAside(d, reason)
+	})
+}
+
+// unknownCommandDelay is how long a command that this build does not know waits for its next delivery.
+const unknownCommandDelay = 5 * time.Second
+
+// setAside puts a command among the dead letters. If that fails, the command is delivered again and tried again.
+func (w *worker) setAside(d *streams.Delivery, reason error) {
+	w.log.Error("command set aside", "saga", d.Key.String(), "stream", d.Stream, "sequence", d.Sequence, "reason", reason)
+	err := w.call(func(ctx context.Context) error { return w.ns.SetAside(ctx, d, reason) })
+	if err != nil {
+		w.log.Error("setting a command aside", "saga", d.Key.String(), "error", err)
+	}
+}
+
+// returned takes slots that found no command.
+func (w *worker) returned(p *streams.Puller, n int, reason error) {
+	w.slots.returned(p, n)
+	if reason != nil {
+		// The next heartbeat lends them again; at once would be a tight loop against a server in trouble.
+		w.log.Debug("slots returned", "stream", p.Stream(), "slots", n, "reason", reason)
+		return
+	}
+	w.slots.lend()
+}
+
+// keep is the worker's pulse: one ticker for all that is held, and the connection's comings.
+func (w *worker) keep() {
+	ticker := time.NewTicker(streams.HeartbeatEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-w.ctx.Done():
+			return
+		case <-ticker.C:
+			now := time.Now()
+			w.heartbeat(now.Add(-streams.HeartbeatEvery / 2))
+			for _, p := range w.pullers {
+				p.CheckSilence(now)
+			}
+			w.slots.lend()
+		case <-w.statuses:
+			w.reconnected()
+		}
+	}
+}
+
+// heartbeat keeps the commands that have been held since before a moment. Most sagas are done before their first.
+func (w *worker) heartbeat(before time.Time) {
+	w.mu.Lock()
+	var due []*streams.Delivery
+	for _, a := range w.held {
+		if a.since.Before(before) {
+			due = append(due, a.delivery)
+		}
+	}
+	w.mu.Unlock()
+	for _, d := range due {
+		if err := d.InProgress(); err != nil {
+			w.log.Warn("heartbeat", "saga", d.Key.String(), "error", err)
+			return // the connection is at fault, and all share it
+		}
+	}
+}
+
+// reconnected tells the server first of all that what is held is alive, then repeats the calls whose answers were
+// lost, then asks for commands anew.
+func (w *worker) reconnected() {
+	w.log.Info("reconnected", "server", w.ns.Conn().ConnectedUrlRedacted())
+	w.trusting.Store(time.Now().Add(doubtAfterReconnect).UnixNano())
+	w.heartbeat(time.Now())
+	w.relink()
+	for _, p := range w.pullers {
+		p.Abandon(errReconnected)
+	}
+	w.slots.lend()
+}
+
+var errReconnected = errors.New("the connection was replaced")
+
+// doubtful reports whether the connection has only just come back.
+func (w *worker) doubtful(now time.Time) bool { return now.UnixNano() < w.trusting.Load() }
+
+func (w *worker) relink() {
+	ctx, cancel := context.WithCancel(w.ctx)
+	w.mu.Lock()
+	old := w.link
+	w.link = &link{ctx, cancel}
+	w.mu.Unlock()
+	if old != nil {
+		old.cancel()
+	}
+}
+
+func (w *worker) linkContext() context.Context {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.link.ctx
+}
+
+// call talks to the server until it has answered, f has failed for good (see backoff.Permanent), or the worker
+// stops. A call whose connection is lost is repeated over the next.
+func (w *worker) call(f func(ctx context.Context) error) error {
+	err := f(w.linkContext())
+	var final *backoff.PermanentError
+	switch {
+	case err == nil || w.ctx.Err() != nil:
+		return err
+	case errors.As(err, &final):
+		return final.Err
+	}
+	return untilDone(w.ctx, func() error { return f(w.linkContext()) }, nil)
+}
+
+// poked wakes the activations of a saga whose log has moved on.
+func (w *worker) poked(key saga.Key) {
+	w.conf.Hooks.poked(key)
+	var poked []*activation
+	w.mu.Lock()
+	for _, a := range w.held {
+		if a.key() == key {
+			poked = append(poked, a)
+		}
+	}
+	w.mu.Unlock()
+	for _, a := range poked {
+		a.poke()
+	}
+}
+
+// unreachable describes an outcome that the core never asks for.
+func unreachable(a saga.Action) error {
+	return fmt.Errorf("engine: action %v cannot be carried out", a.Do)
+}

@@ -1,0 +1,231 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/jetsaga/jetsaga/saga"
+)
+
+// Conflict codes of nats-server (server/errors.json): JSStreamWrongLastSequenceErrF, and
+// JSStreamWrongLastSequenceConstantErr, with which a replicated stream answers when another message to the
+// same subject is on its way.
+const (
+	codeWrongLastSequence         = 10071
+	codeWrongLastSequenceConstant = 10164
+)
+
+// Log is the sagas' logs in JetStream: a [saga.Journal] and what tools need beside it.
+type Log struct {
+	n *Namespace
+}
+
+var _ saga.Journal = (*Log)(nil)
+
+// Log gives the namespace's log.
+func (n *Namespace) Log() *Log { return &Log{n} }
+
+// TooLargeError tells that a message would burst the server's limit. Nothing was sent.
+type TooLargeError struct {
+	Key   saga.Key
+	What  string // "commit" or "command"
+	Size  int    // bytes
+	Limit int64  // bytes: the server's max_payload
+}
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("saga %s: its %s would be %d bytes, the server takes %d; keep large data elsewhere and its address in the state",
+		e.Key, e.What, e.Size, e.Limit)
+}
+
+// headerAllowance is what subject and headers of a message may add to its data.
+const headerAllowance = 1 << 10
+
+func (n *Namespace) checkSize(key saga.Key, what string, data []byte) error {
+	if limit := n.nc.MaxPayload(); int64(len(data))+headerAllowance > limit {
+		return &TooLargeError{Key: key, What: what, Size: len(data), Limit: limit}
+	}
+	return nil
+}
+
+// Append implements [saga.Journal]. Beside its errors there is [*TooLargeError].
+//
+// The schedules of timers that the commit sets are sent first and not awaited in between: both messages go over
+// one connection to one stream, which stores them in order.
+func (l *Log) Append(ctx context.Context, key saga.Key, at uint64, c *saga.Commit) (uint64, error) {
+	data, err := saga.EncodeCommit(c)
+	if err != nil {
+		return 0, fmt.Errorf("saga %s: encoding a commit: %w", key, err)
+	}
+	if err := l.n.checkSize(key, "commit", data); err != nil {
+		return 0, err
+	}
+	m := nats.NewMsg(l.n.subjects.commits(key))
+	m.Data = data
+	m.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(at, 10)}
+	var schedules []*schedule
+	for _, e := range c.Events {
+		switch e := e.(type) {
+		case saga.TimerSet:
+			s := l.n.newSchedule(key, e.Name, saga.PendingTimer{At: e.At, Version: c.Version})
+			if err := s.send(); err != nil {
+				return 0, err
+			}
+			schedules = append(schedules, s)
+		case saga.TimerCancelled:
+			// A message can take back one schedule; any further one fires in vain.
+			m.Header[jetstream.SchedulerHeader] = []string{l.n.subjects.timer(key, e.Name)}
+			m.Header[jetstream.ScheduleNextHeader] = []string{"purge"}
+		}
+	}
+	ack, err := l.n.js.PublishMsg(ctx, m, jetstream.WithRetryAttempts(0))
+	if err != nil {
+		return 0, l.appendError(key, c, err)
+	}
+	for _, s := range schedules {
+		if err := s.wait(ctx); err != nil {
+			return 0, fmt.Errorf("saga %s: commit %d is in, its timer is not: %w", key, c.Version, err)
+		}
+	}
+	return ack.Sequence, nil
+}
+
+func (l *Log) appendError(key saga.Key, c *saga.Commit, err error) error {
+	if isConflict(err) {
+		return fmt.Errorf("saga %s: appending commit %d: %w", key, c.Version, saga.ErrConflict)
+	}
+	return fmt.Errorf("saga %s: appending commit %d: %w", key, c.Version, err)
+}
+
+// isConflict reports whether the server refused a message because its expected last sequence was another.
+func isConflict(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) &&
+		(api.ErrorCode == codeWrongLastSequence || api.ErrorCode == codeWrongLastSequenceConstant)
+}
+
+// Load implements [saga.Journal]: one read of the last message where that is a snapshot, else one more of the
+// literal subject from the last snapshot on.
+func (l *Log) Load(ctx context.Context, key saga.Key, c saga.Consistency) (saga.Log, error) {
+	stream, subject := l.n.stream(key), l.n.subjects.commits(key)
+	last, err := l.last(ctx, stream, subject, c)
+	if errors.Is(err, errNotStored) {
+		return saga.Log{}, nil
+	}
+	if err != nil {
+		return saga.Log{}, fmt.Errorf("saga %s: loading: %w", key, err)
+	}
+	commit, err := decode(key, last)
+	if err != nil {
+		return saga.Log{}, err
+	}
+	if commit.Snapshot != nil || commit.Version == 1 {
+		return saga.Log{Commits: []saga.Commit{commit}, Revision: last.Sequence, Base: last.Sequence}, nil
+	}
+	return l.loadFrom(ctx, key, stream, subject, commit, last)
+}
+
+func (l *Log) last(ctx context.Context, stream, subject string, c saga.Consistency) (stored, error) {
+	if c == saga.Latest {
+		return l.n.fromLeader(ctx, stream, leaderRequest{LastFor: subject})
+	}
+	return l.n.lastDirect(ctx, stream, subject)
+}
+
+// loadFrom reads what lies between the last snapshot and the last commit. The commit's base says where to
+// begin; where that proves wrong, the log is read from its beginning; and where a lagging replica leaves a hole,
+// from the leader.
+func (l *Log) loadFrom(ctx context.Context, key saga.Key, stream, subject string, end saga.Commit, last stored) (saga.Log, error) {
+	type read func(ctx context.Context, stream, subject string, from, to uint64) ([]stored, error)
+	var log saga.Log
+	for _, try := range []struct {
+		read read
+		from uint64
+	}{{l.n.between, end.Base}, {l.n.between, 1}, {l.n.each, 1}} {
+		if try.from > last.Sequence {
+			continue // the hint is of another stream
+		}
+		messages, err := try.read(ctx, stream, subject, try.from, last.Sequence)
+		if err != nil {
+			return saga.Log{}, fmt.Errorf("saga %s: loading: %w", key, err)
+		}
+		var whole bool
+		if log, whole, err = assemble(key, messages, last.Sequence); err != nil {
+			return saga.Log{}, err
+		}
+		if whole {
+			return log, nil
+		}
+	}
+	return saga.Log{}, &saga.CorruptError{Key: key, Version: end.Version,
+		Err: fmt.Errorf("the log in stream %s has a hole before this version", stream)}
+}
+
+// assemble makes a log of messages, from the last snapshot among them on, and reports whether it is whole.
+func assemble(key saga.Key, messages []stored, last uint64) (log saga.Log, whole bool, err error) {
+	for _, m := range messages {
+		c, err := decode(key, m)
+		if err != nil {
+			return saga.Log{}, false, err
+		}
+		if c.Snapshot != nil || c.Version == 1 {
+			log.Commits, log.Base = log.Commits[:0], m.Sequence
+		}
+		log.Commits = append(log.Commits, c)
+		log.Revision = m.Sequence
+	}
+	if log.Base == 0 || log.Revision != last {
+		return log, false, nil
+	}
+	for i := 1; i < len(log.Commits); i++ {
+		if log.Commits[i].Version != log.Commits[i-1].Version+1 {
+			return log, false, nil
+		}
+	}
+	return log, true, nil
+}
+
+// History gives a saga's whole log, oldest first, as of the call. A saga without commits has none.
+func (l *Log) History(ctx context.Context, key saga.Key) ([]saga.Commit, error) {
+	stream, subject := l.n.stream(key), l.n.subjects.commits(key)
+	last, err := l.n.fromLeader(ctx, stream, leaderRequest{LastFor: subject})
+	if errors.Is(err, errNotStored) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("saga %s: reading its history: %w", key, err)
+	}
+	messages, err := l.n.between(ctx, stream, subject, 1, last.Sequence)
+	if err == nil && (len(messages) == 0 || messages[len(messages)-1].Sequence != last.Sequence) {
+		messages, err = l.n.each(ctx, stream, subject, 1, last.Sequence)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("saga %s: reading its history: %w", key, err)
+	}
+	commits := make([]saga.Commit, len(messages))
+	for i, m := range messages {
+		if commits[i], err = decode(key, m); err != nil {
+			return nil, err
+		}
+	}
+	return commits, nil
+}
+
+// decode reads a commit; what this build does not know stays an [*saga.UnknownError], anything else is corrupt.
+func decode(key saga.Key, m stored) (saga.Commit, error) {
+	c, err := saga.DecodeCommit(m.Data)
+	var unknown *saga.UnknownError
+	switch {
+	case err == nil:
+		return c, nil
+	case errors.As(err, &unknown):
+		return c, fmt.Errorf("saga %s: %w", key, err)
+	default:
+		return c, &saga.CorruptError{Key: key, Version: c.Version, Err: fmt.Errorf("at stream sequence %d: %w", m.Sequence, err)}
+	}
+}

@@ -1,0 +1,194 @@
+package streams
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// stored is a message as it stands in a stream.
+type stored struct {
+	Sequence uint64
+	Data     []byte
+}
+
+// Headers and statuses of direct gets, from nats-server's server/stream.go and ADR-31.
+const (
+	headerSequence = "Nats-Sequence"
+	statusHeader   = "Status"
+	statusNoBody   = "404"
+	statusEnd      = "204"
+)
+
+// readTimeout bounds one read where the caller's context has no deadline.
+const readTimeout = 5 * time.Second
+
+// batchSize is how many messages one batched direct get asks for.
+const batchSize = 256
+
+// errNotStored tells that a subject has no message where one was looked for.
+var errNotStored = errors.New("no such message")
+
+// lastDirect gives the last message of a subject from any replica.
+func (n *Namespace) lastDirect(ctx context.Context, stream, subject string) (stored, error) {
+	return n.direct(ctx, n.api+"DIRECT.GET."+stream+"."+subject, nil)
+}
+
+// direct carries out a direct get that gives one message.
+func (n *Namespace) direct(ctx context.Context, api string, request []byte) (stored, error) {
+	ctx, cancel := withTimeout(ctx)
+	defer cancel()
+	m, err := n.nc.RequestWithContext(ctx, api, request)
+	if err != nil {
+		return stored{}, err
+	}
+	return parseDirect(m)
+}
+
+func parseDirect(m *nats.Msg) (stored, error) {
+	if status := m.Header.Get(statusHeader); status != "" {
+		if status == statusNoBody {
+			return stored{}, errNotStored
+		}
+		return stored{}, fmt.Errorf("direct get: status %s %s", status, m.Header.Get("Description"))
+	}
+	sequence, err := strconv.ParseUint(m.Header.Get(headerSequence), 10, 64)
+	if err != nil {
+		return stored{}, fmt.Errorf("direct get: header %s: %w", headerSequence, err)
+	}
+	return stored{sequence, m.Data}, nil
+}
+
+// leaderRequest is the body of STREAM.MSG.GET, which only the stream's leader answers.
+type leaderRequest struct {
+	Sequence uint64 `json:"seq,omitempty"`
+	LastFor  string `json:"last_by_subj,omitempty"`
+	NextFor  string `json:"next_by_subj,omitempty"`
+}
+
+// fromLeader asks the stream's leader for one message.
+func (n *Namespace) fromLeader(ctx context.Context, stream string, r leaderRequest) (stored, error) {
+	ctx, cancel := withTimeout(ctx)
+	defer cancel()
+	body, err := json.Marshal(r)
+	if err != nil {
+		return stored{}, err
+	}
+	m, err := n.nc.RequestWithContext(ctx, n.api+"STREAM.MSG.GET."+stream, body)
+	if err != nil {
+		return stored{}, err
+	}
+	var response struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message *struct {
+			Sequence uint64 `json:"seq"`
+			Data     []byte `json:"data"`
+		} `json:"message"`
+	}
+	if err := json.Unmarshal(m.Data, &response); err != nil {
+		return stored{}, fmt.Errorf("stream %s: message get: %w", stream, err)
+	}
+	switch {
+	case response.Error != nil && response.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
+		return stored{}, errNotStored
+	case response.Error != nil:
+		return stored{}, response.Error
+	case response.Message == nil:
+		return stored{}, fmt.Errorf("stream %s: message get: empty answer", stream)
+	}
+	return stored{response.Message.Sequence, response.Message.Data}, nil
+}
+
+// between gives the messages of one literal subject from one sequence to another, both included, by batched
+// direct gets. A lagging replica may give fewer; the caller checks.
+func (n *Namespace) between(ctx context.Context, stream, subject string, from, to uint64) ([]stored, error) {
+	ctx, cancel := withTimeout(ctx)
+	defer cancel()
+	inbox := n.nc.NewInbox()
+	sub, err := n.nc.SubscribeSync(inbox)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	var messages []stored
+	for from <= to {
+		body, err := json.Marshal(struct {
+			leaderRequest
+			Batch int `json:"batch"`
+		}{leaderRequest{Sequence: max(from, 1), NextFor: subject}, batchSize})
+		if err != nil {
+			return nil, err
+		}
+		if err := n.nc.PublishRequest(n.api+"DIRECT.GET."+stream, inbox, body); err != nil {
+			return nil, err
+		}
+		got, err := readBatch(ctx, sub)
+		if err != nil {
+			return nil, fmt.Errorf("stream %s: reading %s: %w", stream, subject, err)
+		}
+		for _, m := range got {
+			if m.Sequence <= to {
+				messages = append(messages, m)
+			}
+		}
+		if len(got) < batchSize {
+			break
+		}
+		from = got[len(got)-1].Sequence + 1
+	}
+	return messages, nil
+}
+
+// readBatch gathers one batch, which ends with a message of status 204, or 404 where nothing was found.
+func readBatch(ctx context.Context, sub *nats.Subscription) ([]stored, error) {
+	var batch []stored
+	for {
+		m, err := sub.NextMsgWithContext(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if m.Header.Get(statusHeader) == statusEnd {
+			return batch, nil
+		}
+		one, err := parseDirect(m)
+		if errors.Is(err, errNotStored) {
+			return batch, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		batch = append(batch, one)
+	}
+}
+
+// each gives the messages of one literal subject from a sequence to another, one by one from the leader: slow,
+// and never behind.
+func (n *Namespace) each(ctx context.Context, stream, subject string, from, to uint64) ([]stored, error) {
+	var messages []stored
+	for next := max(from, 1); next <= to; {
+		m, err := n.fromLeader(ctx, stream, leaderRequest{Sequence: next, NextFor: subject})
+		if errors.Is(err, errNotStored) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		messages = append(messages, m)
+		next = m.Sequence + 1
+	}
+	return messages, nil
+}
+
+// withTimeout bounds a call whose context has no deadline.
+func withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, readTimeout)
+}

@@ -1,0 +1,92 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/jetsaga/jetsaga/saga"
+)
+
+// schedule is a message that the server sends to the saga's commands when its time has come. Sent again, it
+// takes its own place: the server keeps one message of a schedule's subject.
+type schedule struct {
+	n      *Namespace
+	msg    *nats.Msg
+	future jetstream.PubAckFuture
+}
+
+func (n *Namespace) newSchedule(key saga.Key, name string, t saga.PendingTimer) *schedule {
+	m := nats.NewMsg(n.subjects.timer(key, name))
+	m.Header[jetstream.ScheduleHeader] = []string{"@at " + t.At.UTC().Format(time.RFC3339Nano)}
+	m.Header[jetstream.ScheduleTargetHeader] = []string{n.subjects.commands(key)}
+	m.Data = encodeTimer(saga.Timer{Name: name, Version: t.Version})
+	return &schedule{n: n, msg: m}
+}
+
+// encodeTimer cannot fail: a Timer is plain data of a registered type.
+func encodeTimer(t saga.Timer) []byte {
+	data, err := saga.EncodeCommand(t)
+	if err != nil {
+		panic(fmt.Sprintf("streams: encoding %#v: %v", t, err))
+	}
+	return data
+}
+
+// send hands the message to the connection and does not wait.
+func (s *schedule) send() (err error) {
+	s.future, err = s.n.js.PublishMsgAsync(s.msg)
+	if err != nil {
+		return fmt.Errorf("sending schedule %s: %w", s.msg.Subject, err)
+	}
+	return nil
+}
+
+// wait returns when the schedule is stored. A commit that counts on it is in the log already, so it is sent
+// again until it is.
+func (s *schedule) wait(ctx context.Context) error {
+	again := backoff.WithContext(backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(20*time.Millisecond), backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(0)), ctx)
+	return backoff.Retry(func() error {
+		err := s.stored(ctx)
+		var api *jetstream.APIError
+		if errors.As(err, &api) && api.Code == 400 {
+			return backoff.Permanent(err) // refused, and would be again
+		}
+		if err != nil {
+			return errors.Join(err, s.send())
+		}
+		return nil
+	}, again)
+}
+
+func (s *schedule) stored(ctx context.Context) error {
+	select {
+	case <-s.future.Ok():
+		return nil
+	case err := <-s.future.Err():
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// SetTimers sets timers that a commit in the log has set before, in case that their schedules were lost. One
+// that has fired fires again, which has no effect.
+func (n *Namespace) SetTimers(ctx context.Context, key saga.Key, timers map[string]saga.PendingTimer) error {
+	for name, t := range timers {
+		s := n.newSchedule(key, name, t)
+		if err := s.send(); err != nil {
+			return fmt.Errorf("saga %s: timer %s: %w", key, name, err)
+		}
+		if err := s.wait(ctx); err != nil {
+			return fmt.Errorf("saga %s: timer %s: %w", key, name, err)
+		}
+	}
+	return nil
+}
