@@ -154,14 +154,18 @@ func (n *Namespace) plan(found map[string]*jetstream.StreamInfo) ([]jetstream.St
 	return append(wanted, dead), nil
 }
 
-// streamConfig is what all streams have in common. A full store refuses and never forgets: no age, no limit
-// that discards what is old.
+// streamConfig is what all streams have in common. A full store refuses and never forgets: there is no limit in
+// whose name anything could be discarded. The server allows no DiscardNew beside schedules; without limits the
+// discard policy has nothing to act on, and the account's or the server's own limits refuse.
 func (n *Namespace) streamConfig(name string, replicas int) jetstream.StreamConfig {
 	conf := jetstream.StreamConfig{
 		Name:              name,
 		Description:       "sagas of namespace " + n.name,
 		Retention:         jetstream.LimitsPolicy,
-		Discard:           jetstream.DiscardNew,
+		Discard:           jetstream.DiscardOld,
+		MaxMsgs:           -1,
+		MaxBytes:          -1,
+		MaxMsgsPerSubject: -1,
 		Storage:           jetstream.FileStorage,
 		Replicas:          replicas,
 		AllowDirect:       true,
@@ -250,11 +254,12 @@ func drift(want, is jetstream.StreamConfig) (differences []string) {
 		}
 	}
 	check("retention", want.Retention, is.Retention)
-	check("discard policy", want.Discard, is.Discard)
 	check("storage", want.Storage, is.Storage)
 	check("replicas", want.Replicas, is.Replicas)
 	check("max age", want.MaxAge, is.MaxAge)
-	check("max messages per subject", int64(-1), is.MaxMsgsPerSubject)
+	check("max messages", want.MaxMsgs, is.MaxMsgs)
+	check("max bytes", want.MaxBytes, is.MaxBytes)
+	check("max messages per subject", want.MaxMsgsPerSubject, is.MaxMsgsPerSubject)
 	check("allow direct", want.AllowDirect, is.AllowDirect)
 	check("allow message schedules", want.AllowMsgSchedules, is.AllowMsgSchedules)
 	check("allow message TTL", want.AllowMsgTTL, is.AllowMsgTTL)
