@@ -24,6 +24,7 @@ type slots struct {
 	shares  []*share
 	turn    int // whose turn it is to be served first
 	closed  bool
+	resume  time.Time // nothing is lent before
 	request func(*streams.Puller, int, time.Duration)
 }
 
@@ -88,7 +89,8 @@ func (s *slots) lend() {
 	var few [4]loan
 	loans := few[:0]
 	s.mu.Lock()
-	for i := 0; i < len(s.shares) && s.free > 0 && !s.closed; i++ {
+	blocked := s.closed || !s.resume.IsZero() && time.Now().Before(s.resume)
+	for i := 0; i < len(s.shares) && s.free > 0 && !blocked; i++ {
 		h := s.shares[(s.turn+i)%len(s.shares)]
 		if h.lent > 0 {
 			continue
@@ -109,6 +111,13 @@ func (s *slots) lend() {
 		}
 		s.request(l.puller, l.n, expires)
 	}
+}
+
+// holdBack lends nothing until a moment; lend has to be called after it.
+func (s *slots) holdBack(until time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.resume = until
 }
 
 // close stops lending.

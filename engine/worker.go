@@ -17,9 +17,15 @@ import (
 	"github.com/jetsaga/jetsaga/streams"
 )
 
-// doubtAfterReconnect is how long after a lost connection came back commands are looked at twice: the server may
-// have restarted and forgotten deliveries, and the workers that hold them may still be reconnecting.
-const doubtAfterReconnect = 2 * streams.AckWait
+// After a lost connection the server may have been restarted. It has then kept what it acknowledged, but may have
+// forgotten its last deliveries, and the workers that hold those may still be reconnecting.
+const (
+	// holdBack is how long a worker that reconnected asks for no commands, so that whoever is alive can say so and
+	// can store the results that it has kept.
+	holdBack = streams.AckWait
+	// doubt is how long after a reconnect a first delivery is not taken for the first.
+	doubt = 10 * time.Second
+)
 
 // worker is a running engine: it holds commands, keeps them with heartbeats, and drives an activation for each.
 type worker struct {
@@ -37,7 +43,7 @@ type worker struct {
 	tasks    sync.WaitGroup // every goroutine of the worker
 	pokes    *nats.Subscription
 	statuses chan nats.Status
-	trusting atomic.Int64 // unix nanoseconds from which on deliveries are not doubtful
+	lastLost atomic.Int64 // when the connection last came back, in Unix nanoseconds; 0 for never
 
 	mu       sync.Mutex
 	held     map[command]*activation
@@ -288,23 +294,27 @@ func (w *worker) heartbeat(before time.Time) {
 	}
 }
 
-// reconnected tells the server first of all that what is held is alive, then repeats the calls whose answers were
-// lost, then asks for commands anew.
+// reconnected tells the server first of all that what is held is alive, then has the calls repeated whose answers
+// were lost. Commands are asked for after holdBack.
 func (w *worker) reconnected() {
 	w.log.Info("reconnected", "server", w.ns.Conn().ConnectedUrlRedacted())
-	w.trusting.Store(time.Now().Add(doubtAfterReconnect).UnixNano())
-	w.heartbeat(time.Now())
+	now := time.Now()
+	w.lastLost.Store(now.UnixNano())
+	w.heartbeat(now)
 	w.relink()
+	w.slots.holdBack(now.Add(holdBack))
 	for _, p := range w.pullers {
 		p.Abandon(errReconnected)
 	}
-	w.slots.lend()
 }
 
 var errReconnected = errors.New("the connection was replaced")
 
-// doubtful reports whether the connection has only just come back.
-func (w *worker) doubtful(now time.Time) bool { return now.UnixNano() < w.trusting.Load() }
+// within reports whether the connection came back less than d ago.
+func (w *worker) within(d time.Duration, now time.Time) bool {
+	last := w.lastLost.Load()
+	return last != 0 && now.Sub(time.Unix(0, last)) < d
+}
 
 func (w *worker) relink() {
 	ctx, cancel := context.WithCancel(w.ctx)

@@ -16,9 +16,8 @@ type Delivery struct {
 	Key     Key
 	Command Command
 	Count   uint64 // how many times the command has been delivered, this time included
-	// Doubtful: the server, or the connection to it, has only just come back, so the count may be too low and the
-	// command's worker may be alive without having been able to say so. The activation then looks before it runs
-	// anything, and takes no saga over.
+	// Doubtful: the server may have forgotten deliveries, so the count may be too low. The activation then looks
+	// at the log before it runs anything.
 	Doubtful bool
 }
 

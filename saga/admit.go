@@ -141,7 +141,7 @@ func (a *Activation) reclaim(now time.Time) Action {
 		return Action{Do: ActAck, Rearm: maps.Clone(a.in.Timers)}
 	case a.in.Ended() || a.in.Owner.Command != a.me.Command:
 		return a.ack()
-	case a.in.Owner.Delivery >= a.me.Delivery || a.doubtful && a.in.Owner.Worker != "":
+	case a.in.Owner.Delivery >= a.me.Delivery:
 		return Action{Do: ActDrop}
 	}
 	if retry, ok := a.know(a.in.Definition); !ok {
