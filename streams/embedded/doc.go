@@ -1,0 +1,11 @@
+// Package embedded runs a nats-server with JetStream inside the process: for sagactl, for examples and for tests.
+//
+//	srv, err := embedded.Start(ctx, embedded.Config{StoreDir: dir})
+//	defer srv.Stop()
+//	nc, err := srv.Connect()
+//
+// What was acknowledged survives the end of the process, a SIGKILL included. A power cut can take what was stored
+// since the last sync, at most [Config.SyncInterval]; with [Config.SyncAlways] it can take nothing.
+//
+// A store directory is used by one server at a time: a second is refused.
+package embedded
