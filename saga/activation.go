@@ -226,6 +226,9 @@ func (a *Activation) record(now time.Time, events ...Event) {
 func (a *Activation) append(now time.Time) Action {
 	a.in.Version++
 	a.in.UpdatedAt = now
+	if _, begins := a.events[0].(SagaStarted); begins {
+		a.in.StartedAt = now // the log knows of no time but the commit's
+	}
 	c := &Commit{Version: a.in.Version, Time: now, By: a.me, Base: a.base, Events: a.events}
 	if a.snapshotDue() {
 		c.Snapshot = a.in.clone()
