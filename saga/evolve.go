@@ -35,13 +35,15 @@ func (in *Instance) apply(event Event, at stamp) {
 	case SagaStarted:
 		in.start(e, at)
 	case ActivationClaimed:
-		in.Owner, in.Unsettled = at.by, true
+		in.Owner, in.Unsettled = at.by, in.Status == StatusRunning
 	case StepCompleted:
 		in.Unsettled = false
 		in.update(e.Step, func(s *StepState) { *s = StepState{Status: StepDone, Attempt: e.Attempt} })
 		in.State = in.State.Apply(e.Patch)
 	case StepFailed:
-		in.Unsettled = false
+		if e.GaveUp {
+			in.Unsettled = false
+		}
 		in.update(e.Step, func(s *StepState) {
 			*s = StepState{Status: StepRetrying, Attempt: e.Attempt, Error: e.Error, RetryAt: e.RetryAt}
 			if e.GaveUp {
@@ -81,7 +83,7 @@ func (in *Instance) apply(event Event, at stamp) {
 	case TimerCancelled:
 		delete(in.Timers, e.Name)
 	case SagaParked:
-		in.Parked, in.Unsettled, in.Owner = true, false, Owner{}
+		in.Parked, in.Owner = true, Owner{}
 	case SagaCompleted:
 		in.end(StatusCompleted, at)
 	case SagaCompensated:
