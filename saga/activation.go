@@ -90,7 +90,9 @@ func (a *Activation) Begin(now time.Time) Action {
 	if retry, ok := a.know(start.Definition); !ok {
 		return retry
 	}
-	a.opening = true
+	// Which version an open Start is taken for has to be in the log before anything runs under it: another worker
+	// may take it for another, whose steps are not those that would have to be undone.
+	a.opening = start.Definition != 0
 	a.start(now, start)
 	return a.proceed(now)
 }

@@ -41,6 +41,9 @@ func (a *Activation) admitStart(now time.Time, cmd Start) Action {
 			return retry
 		}
 		a.start(now, cmd)
+		if a.doubtful {
+			a.record(now, ActivationClaimed{}) // this may not be the first delivery to try the first step
+		}
 		return a.claimed(now)
 	case cmd.Previous == "":
 		return a.ack() // the log tells of a later run, so this one, the first, is over

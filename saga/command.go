@@ -14,7 +14,8 @@ type Command interface {
 // Start begins a run of a saga.
 type Start struct {
 	Run string `json:"run"` // a new id, which names the run
-	// Definition is the version to follow; 0 leaves it to the worker, which takes the highest that it knows.
+	// Definition is the version to follow; 0 leaves it to the worker, which takes the highest that it knows, at
+	// the price of one more commit.
 	Definition int   `json:"definition,omitempty"`
 	State      State `json:"state"`
 	// Previous is the ended run after which this one begins; empty for a saga's first.
