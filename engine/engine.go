@@ -107,6 +107,17 @@ func (e *Engine) publish(w *worker) (draining bool) {
 	return e.draining
 }
 
+// WorkerID gives the id under which the engine writes its commits, new with every engine that is run. It is empty
+// before Ready.
+func (e *Engine) WorkerID() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.worker == nil {
+		return ""
+	}
+	return e.worker.id
+}
+
 // Ready is closed when the engine takes commands.
 func (e *Engine) Ready() <-chan struct{} { return e.ready }
 

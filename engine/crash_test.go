@@ -1,0 +1,337 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/jetsaga/jetsaga/engine"
+	"github.com/jetsaga/jetsaga/examples/order/shop"
+	"github.com/jetsaga/jetsaga/saga"
+	"github.com/jetsaga/jetsaga/testutil"
+)
+
+// orderWorker is the role of a worker process of the shop: arguments are the server, the directory of the shop's
+// ledgers and how long each call of a service takes. It prints its worker id once it runs.
+func orderWorker(ctx context.Context, args []string) error {
+	latency, err := time.ParseDuration(args[2])
+	if err != nil {
+		return err
+	}
+	nc, err := nats.Connect(args[0], engine.ConnectOptions()...)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	s, err := shop.Open(shop.Config{Dir: args[1], Latency: latency})
+	if err != nil {
+		return err
+	}
+	def, err := s.Definition()
+	if err != nil {
+		return err
+	}
+	e, err := engine.New(engine.Config{Conn: nc, Logger: quiet()})
+	if err != nil {
+		return err
+	}
+	if err := e.Register(def); err != nil {
+		return err
+	}
+	go func() {
+		select {
+		case <-e.Ready():
+			fmt.Println("worker", e.WorkerID())
+		case <-ctx.Done():
+		}
+	}()
+	return e.Run(ctx)
+}
+
+// burner is the role of a process that keeps one core busy.
+func burner(ctx context.Context, _ []string) error {
+	fmt.Println("burning")
+	for ctx.Err() == nil {
+		for range 1_000_000 { //nolint:revive // the heat is what is wanted
+		}
+	}
+	return nil
+}
+
+// fair is a shop whose workers are processes.
+type fair struct {
+	t       *testing.T
+	server  interface{ ClientURL() string }
+	dir     string
+	latency time.Duration
+	orders  []shop.Order
+	shop    *shop.Shop
+	client  *engine.Client
+	sagas   engine.Sagas[shop.Order]
+
+	workers []*member
+	deaths  []death
+}
+
+// member is a worker process.
+type member struct {
+	*testutil.Process
+	id string
+}
+
+// death is the killing of a worker.
+type death struct {
+	worker string
+	at     time.Time
+}
+
+func newFair(t *testing.T, server interface{ ClientURL() string }, orders int, latency time.Duration) *fair {
+	t.Helper()
+	f := &fair{t: t, server: server, dir: t.TempDir(), latency: latency, orders: shop.Orders(orders, 42)}
+	var err error
+	f.shop, err = shop.Open(shop.Config{Dir: f.dir, Stock: shop.InitialStock(f.orders)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.shop.Close() })
+	def, err := f.shop.Definition()
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc := testutil.Connect(t, server, engine.ConnectOptions()...)
+	f.client, err = engine.NewClient(t.Context(), engine.Config{Conn: nc, Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.sagas = engine.For(f.client, def)
+	return f
+}
+
+// hire starts a worker and returns when it runs.
+func (f *fair) hire() {
+	f.t.Helper()
+	p := testutil.StartProcess(f.t, "order-worker", f.server.ClientURL(), f.dir, f.latency.String())
+	f.workers = append(f.workers, &member{p, p.WaitLine("worker")})
+}
+
+// kill ends the longest-serving worker with SIGKILL.
+func (f *fair) kill() {
+	w := f.workers[0]
+	f.workers = f.workers[1:]
+	f.deaths = append(f.deaths, death{w.id, time.Now()})
+	w.Kill()
+}
+
+// open starts all orders, many at a time, and returns when they are started.
+func (f *fair) open(ctx context.Context) {
+	f.t.Helper()
+	const clerks = 32
+	var wg sync.WaitGroup
+	for c := range clerks {
+		wg.Go(func() {
+			for i := c; i < len(f.orders); i += clerks {
+				if _, err := f.sagas.Start(ctx, f.orders[i].ID, f.orders[i]); err != nil {
+					f.t.Errorf("order %s: %v", f.orders[i].ID, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// close waits for the end of every order and holds the ledgers against the outcomes.
+func (f *fair) close(ctx context.Context) {
+	f.t.Helper()
+	outcomes := make([]shop.Outcome, len(f.orders))
+	for i, o := range f.orders {
+		s, err := f.sagas.Wait(ctx, o.ID)
+		if err != nil {
+			f.t.Fatalf("order %s has not ended: %v", o.ID, err)
+		}
+		outcomes[i] = shop.Outcome{Order: s.State, Status: s.Status, Reason: s.Error}
+	}
+	report, err := f.shop.Reconcile(outcomes)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if !report.Reconciled() || report.Count(saga.StatusStuck) > 0 {
+		f.t.Errorf("the books do not balance:\n%s", report)
+	}
+}
+
+// histories reads every order's log and checks that it is one: versions without holes, one end, nothing after it.
+func (f *fair) histories(ctx context.Context) map[string][]saga.Commit {
+	f.t.Helper()
+	all := map[string][]saga.Commit{}
+	for _, o := range f.orders {
+		commits, err := f.client.History(ctx, f.sagas.Key(o.ID))
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		for i, c := range commits {
+			if c.Version != uint64(i)+1 || c.Ends() != (i == len(commits)-1) {
+				f.t.Errorf("order %s: commit %d of %d has version %d, and it ends the saga: %v",
+					o.ID, i+1, len(commits), c.Version, c.Ends())
+			}
+		}
+		all[o.ID] = commits
+	}
+	return all
+}
+
+// claims checks that no saga was claimed from a worker that was alive, and gives for each orphan how long after its
+// worker's death its next event came.
+func (f *fair) claims(histories map[string][]saga.Commit) (waits []time.Duration) {
+	died := map[string]time.Time{}
+	for _, d := range f.deaths {
+		died[d.worker] = d.at
+	}
+	for id, commits := range histories {
+		var owner saga.Owner
+		for _, c := range commits {
+			at, dead := died[owner.Worker]
+			if _, claim := c.Events[0].(saga.ActivationClaimed); claim {
+				if !dead || c.Time.Before(at) {
+					f.t.Errorf("order %s: version %d was claimed from the living worker %s (delivery %d)",
+						id, c.Version, owner.Worker, c.By.Delivery)
+				}
+			}
+			if dead && c.By.Worker != owner.Worker {
+				waits = append(waits, c.Time.Sub(at))
+			}
+			owner = c.By
+		}
+	}
+	slices.Sort(waits)
+	return waits
+}
+
+func percentile(sorted []time.Duration, p int) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[min(len(sorted)*p/100, len(sorted)-1)]
+}
+
+// Workers are killed one after another while orders are under way; each is replaced.
+func TestKilledWorkersLoseNoSaga(t *testing.T) {
+	orders, kills := 400, 4
+	if long {
+		orders, kills = 10_000, 20
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	f := newFair(t, testutil.NATS(t), orders, 1500*time.Millisecond)
+	for range 3 {
+		f.hire()
+	}
+	var opening sync.WaitGroup
+	opening.Go(func() { f.open(ctx) })
+	for range kills {
+		rest(ctx, time.Duration(500+rand.IntN(700))*time.Millisecond) //nolint:gosec // a moment like any other
+		f.kill()
+		f.hire()
+	}
+	opening.Wait()
+	f.close(ctx)
+	waits := f.claims(f.histories(ctx))
+	t.Logf("%d orphaned sagas; from the kill to the next event: p50 %v, p99 %v, longest %v",
+		len(waits), percentile(waits, 50), percentile(waits, 99), percentile(waits, 100))
+	if len(waits) == 0 {
+		t.Error("no saga was orphaned, so nothing was shown")
+	}
+	if p99 := percentile(waits, 99); p99 > time.Second {
+		t.Errorf("99 of 100 orphans went on within %v, want 1s", p99)
+	}
+}
+
+// rest lets the work go on for a while before it is disturbed.
+func rest(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+// With all cores busy, workers still tell in time that they are alive.
+func TestSagasStayWithTheirWorkersOnABusyMachine(t *testing.T) {
+	orders, burners := 300, 2
+	if long {
+		orders, burners = 4_000, 4
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	f := newFair(t, testutil.NATS(t), orders, 1500*time.Millisecond)
+	for range burners {
+		testutil.StartProcess(t, "burner").WaitLine("burning")
+	}
+	for range 3 {
+		f.hire()
+	}
+	f.open(ctx)
+	f.close(ctx)
+	f.claims(f.histories(ctx))
+}
+
+// The server is killed under load and restarted on its directory.
+func TestAKilledServerLosesNothing(t *testing.T) {
+	orders, kills := 400, 1
+	if long {
+		orders, kills = 4_000, 5
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	server := testutil.StartServerProcess(t, t.TempDir())
+	f := newFair(t, server, orders, 300*time.Millisecond)
+	for range 2 {
+		f.hire()
+	}
+	var opening sync.WaitGroup
+	opening.Go(func() { f.open(ctx) })
+	for range kills {
+		rest(ctx, 700*time.Millisecond)
+		server.Kill()
+		rest(ctx, 300*time.Millisecond)
+		server.Restart()
+	}
+	opening.Wait()
+	f.close(ctx)
+	f.claims(f.histories(ctx))
+}
+
+// The result of a step that could not be stored is kept by its worker, and the step is not run again.
+func TestAResultOutlivesTheServer(t *testing.T) {
+	server := testutil.StartServerProcess(t, t.TempDir())
+	f := &fleet{t, testutil.Connect(t, server, engine.ConnectOptions()...)}
+	begun, proceed := make(chan struct{}, 1), make(chan struct{})
+	runs := 0
+	def := threeSteps(t, func(ctx context.Context, s *trip) error {
+		runs++
+		begun <- struct{}{}
+		<-proceed
+		return does("hotel")(ctx, s)
+	}, saga.RetryPolicy{})
+	f.engine(engine.Config{}, def)
+	trips := engine.For(f.client(), def)
+	ctx := withPatience(t)
+	if _, err := trips.Start(ctx, "t-1", trip{}); err != nil {
+		t.Fatal(err)
+	}
+	receive(t, begun)
+	server.Kill()
+	close(proceed) // the step is done while there is no server
+	rest(ctx, 2*time.Second)
+	server.Restart()
+	s, err := trips.Wait(ctx, "t-1")
+	if err != nil || s.State.Log != "flight hotel car " || runs != 1 {
+		t.Errorf("it ended as %+v, %v, after %s runs of the step", s, err, strconv.Itoa(runs))
+	}
+}
