@@ -34,7 +34,7 @@ func newActivation(w *worker, d *streams.Delivery, c saga.Command) *activation {
 	a := &activation{w: w, delivery: d, cmd: c, since: now, wake: make(chan struct{}, 1)}
 	a.core = saga.NewActivation(
 		saga.ActivationConfig{Worker: w.id, Plan: w.registry.plan, ParkAfter: w.conf.ParkAfter},
-		saga.Delivery{Key: d.Key, Command: c, Count: d.Count, Doubtful: w.within(doubt, now)},
+		saga.Delivery{Key: d.Key, Command: c, Count: d.Count, Doubtful: w.link.backWithin(doubt, now)},
 	)
 	return a
 }
@@ -283,7 +283,7 @@ func (a *activation) poke() {
 
 // look cuts a handler off if the log shows that its saga was taken over.
 func (a *activation) look(cutOff context.CancelCauseFunc) {
-	log, err := a.w.journal.Load(a.w.linkContext(), a.key(), saga.Latest)
+	log, err := a.w.journal.Load(a.w.link.context(), a.key(), saga.Latest)
 	if err != nil {
 		return // the append that follows the handler will tell
 	}

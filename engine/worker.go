@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -20,8 +19,8 @@ import (
 // After a lost connection the server may have been restarted. It has then kept what it acknowledged, but may have
 // forgotten its last deliveries, and the workers that hold those may still be reconnecting.
 const (
-	// holdBack is how long a worker that reconnected asks for no commands, so that whoever is alive can say so and
-	// can store the results that it has kept.
+	// holdBack is how long a worker that reconnected takes no commands, so that whoever is alive can say so and can
+	// store the results that it has kept.
 	holdBack = streams.AckWait
 	// doubt is how long after a reconnect a first delivery is not taken for the first.
 	doubt = 10 * time.Second
@@ -43,27 +42,19 @@ type worker struct {
 	tasks    sync.WaitGroup // every goroutine of the worker
 	pokes    *nats.Subscription
 	statuses chan nats.Status
-	lastLost atomic.Int64 // when the connection last came back, in Unix nanoseconds; 0 for never
+	link     *link
 
 	mu       sync.Mutex
 	held     map[command]*activation
 	draining bool          // no further command is taken
 	closed   bool          // no further goroutine is started
 	drained  chan struct{} // closed when draining and nothing is held
-	link     *link         // of the present connection
 }
 
 // command identifies a command by where it is stored, so that a second delivery is recognised.
 type command struct {
 	stream   string
 	sequence uint64
-}
-
-// link is the context of calls to the server over one connection. It ends when the connection is replaced, so
-// that calls whose answer was lost with it are repeated at once.
-type link struct {
-	ctx    context.Context
-	cancel context.CancelFunc
 }
 
 func newWorker(conf Config, r *registry, ns *streams.Namespace) *worker {
@@ -85,7 +76,7 @@ func newWorker(conf Config, r *registry, ns *streams.Namespace) *worker {
 // start begins to take commands. With an error nothing is left running.
 func (w *worker) start(ctx context.Context) (err error) {
 	w.ctx, w.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	w.relink()
+	w.link = newLink(w.ctx, w.ns.Conn())
 	defer func() {
 		if err != nil {
 			w.stop()
@@ -142,6 +133,7 @@ func (w *worker) stop() {
 	w.mu.Unlock()
 	w.cancel()
 	w.tasks.Wait()
+	w.link.close()
 	if w.statuses != nil {
 		w.ns.Conn().RemoveStatusListener(w.statuses)
 	}
@@ -171,6 +163,9 @@ func (w *worker) delivered(p *streams.Puller, d *streams.Delivery) {
 		w.spawn(a.drive)
 	case heldBefore: // its earlier delivery goes on
 		w.slots.release()
+	case heldNotYet:
+		w.slots.release()
+		_ = d.Retry(holdBack)
 	case heldNoMore:
 		w.slots.release()
 		_ = d.Retry(0)
@@ -181,9 +176,10 @@ func (w *worker) delivered(p *streams.Puller, d *streams.Delivery) {
 type holding int
 
 const (
-	heldNow holding = iota
-	heldBefore
-	heldNoMore
+	heldNow    holding = iota
+	heldBefore         // with an earlier delivery
+	heldNotYet         // the connection has only just come back
+	heldNoMore         // the worker drains
 )
 
 // hold puts an activation among those that the worker keeps. If it has one for the same command, that one takes
@@ -191,12 +187,15 @@ const (
 func (w *worker) hold(a *activation) holding {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.draining {
-		return heldNoMore
-	}
 	if earlier := w.held[a.command()]; earlier != nil {
 		earlier.delivery.Adopt(a.delivery)
 		return heldBefore
+	}
+	switch {
+	case w.draining:
+		return heldNoMore
+	case w.link.backWithin(holdBack, a.since):
+		return heldNotYet
 	}
 	w.held[a.command()] = a
 	return heldNow
@@ -299,9 +298,8 @@ func (w *worker) heartbeat(before time.Time) {
 func (w *worker) reconnected() {
 	w.log.Info("reconnected", "server", w.ns.Conn().ConnectedUrlRedacted())
 	now := time.Now()
-	w.lastLost.Store(now.UnixNano())
 	w.heartbeat(now)
-	w.relink()
+	w.link.renew()
 	w.slots.holdBack(now.Add(holdBack))
 	for _, p := range w.pullers {
 		p.Abandon(errReconnected)
@@ -310,33 +308,10 @@ func (w *worker) reconnected() {
 
 var errReconnected = errors.New("the connection was replaced")
 
-// within reports whether the connection came back less than d ago.
-func (w *worker) within(d time.Duration, now time.Time) bool {
-	last := w.lastLost.Load()
-	return last != 0 && now.Sub(time.Unix(0, last)) < d
-}
-
-func (w *worker) relink() {
-	ctx, cancel := context.WithCancel(w.ctx)
-	w.mu.Lock()
-	old := w.link
-	w.link = &link{ctx, cancel}
-	w.mu.Unlock()
-	if old != nil {
-		old.cancel()
-	}
-}
-
-func (w *worker) linkContext() context.Context {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.link.ctx
-}
-
 // call talks to the server until it has answered, f has failed for good (see backoff.Permanent), or the worker
 // stops. A call whose connection is lost is repeated over the next.
 func (w *worker) call(f func(ctx context.Context) error) error {
-	err := f(w.linkContext())
+	err := f(w.link.context())
 	var final *backoff.PermanentError
 	switch {
 	case err == nil || w.ctx.Err() != nil:
@@ -344,7 +319,7 @@ func (w *worker) call(f func(ctx context.Context) error) error {
 	case errors.As(err, &final):
 		return final.Err
 	}
-	return untilDone(w.ctx, func() error { return f(w.linkContext()) }, nil)
+	return untilDone(w.ctx, func() error { return f(w.link.context()) }, nil)
 }
 
 // poked wakes the activations of a saga whose log has moved on.

@@ -96,6 +96,11 @@ func (p *Puller) Request(slots int, expires time.Duration) error {
 	p.left, p.heard = slots, time.Now()
 	inbox := p.inbox + strconv.FormatUint(p.asked, 10)
 	p.mu.Unlock()
+	if !p.n.nc.IsConnected() {
+		// Kept back, the request would be the first thing that a server hears when it is back.
+		p.Abandon(nats.ErrDisconnected)
+		return nil
+	}
 	if err := p.n.nc.PublishRequest(p.subject, inbox, body); err != nil {
 		p.Abandon(err)
 	}
