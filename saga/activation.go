@@ -16,6 +16,10 @@ type Delivery struct {
 	Key     Key
 	Command Command
 	Count   uint64 // how many times the command has been delivered, this time included
+	// Stream and Sequence are where the command is stored, so that one that was stored twice is not taken for one
+	// that was delivered twice.
+	Stream   string
+	Sequence uint64
 	// Doubtful: the server may have forgotten deliveries, so the count may be too low. The activation then looks
 	// at the log before it runs anything.
 	Doubtful bool
@@ -67,10 +71,11 @@ func NewActivation(conf ActivationConfig, d Delivery) *Activation {
 	if conf.ParkAfter == 0 {
 		conf.ParkAfter = DefaultParkAfter
 	}
-	return &Activation{
-		conf: conf, key: d.Key, cmd: d.Command, doubtful: d.Doubtful,
-		me: Owner{Worker: conf.Worker, Command: d.Command.CommandID(), Delivery: d.Count},
+	me := Owner{Worker: conf.Worker, Command: d.Command.CommandID(), Delivery: d.Count}
+	if _, ok := d.Command.(Start); !ok {
+		me.Stream, me.Sequence = d.Stream, d.Sequence
 	}
+	return &Activation{conf: conf, key: d.Key, cmd: d.Command, me: me, doubtful: d.Doubtful}
 }
 
 // Owner is the activation's identity, as its commits bear it.

@@ -12,7 +12,7 @@ import (
 // A command may be acknowledged without an append only on monotone grounds, which hold for ever once they hold:
 //
 //   - the run has ended, or a later run has begun;
-//   - the command is in the log and does not own a saga that is still running;
+//   - the command is in the log and does not own a saga that is still running, or a copy of it does;
 //   - its timer has fired or was cancelled, or its commit lost the race for its version.
 //
 // "Not there yet" is never such a ground, and what a lagging replica shows may be "not there yet": in doubt the
@@ -144,6 +144,8 @@ func (a *Activation) reclaim(now time.Time) Action {
 		return Action{Do: ActAck, Rearm: maps.Clone(a.in.Timers)}
 	case a.in.Ended() || a.in.Owner.Command != a.me.Command:
 		return a.ack()
+	case a.in.Owner.isCopyOf(a.me):
+		return a.ack() // the other copy is delivered again for as long as the saga runs, and stands for both
 	case a.in.Owner.Delivery >= a.me.Delivery:
 		return Action{Do: ActDrop}
 	}

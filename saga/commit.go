@@ -14,6 +14,16 @@ type Owner struct {
 	Worker   string `json:"w,omitempty"` // the worker's instance id, new with each start of the process
 	Command  string `json:"c,omitempty"` // the command's id
 	Delivery uint64 `json:"n,omitempty"` // how many times the command had been delivered; 0: not yet
+	// Stream and Sequence are where the command is stored. They are zero for a Start, which is stored once. A copy
+	// that is found in another stream may be this very command, moved there.
+	Stream   string `json:"s,omitempty"`
+	Sequence uint64 `json:"q,omitempty"`
+}
+
+// isCopyOf reports whether both belong to one command that was stored twice in the same stream, such as a timer that
+// the server fired twice.
+func (o Owner) isCopyOf(other Owner) bool {
+	return o.Command == other.Command && o.Stream == other.Stream && o.Sequence != other.Sequence
 }
 
 // Commit is one message of a saga's log: events that became fact together.
