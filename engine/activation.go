@@ -34,7 +34,10 @@ func newActivation(w *worker, d *streams.Delivery, c saga.Command) *activation {
 	a := &activation{w: w, delivery: d, cmd: c, since: now, wake: make(chan struct{}, 1)}
 	a.core = saga.NewActivation(
 		saga.ActivationConfig{Worker: w.id, Plan: w.registry.plan, ParkAfter: w.conf.ParkAfter},
-		saga.Delivery{Key: d.Key, Command: c, Count: d.Count, Doubtful: w.link.backWithin(doubt, now)},
+		saga.Delivery{
+			Key: d.Key, Command: c, Stream: d.Stream, Sequence: d.Sequence,
+			Count: d.Count, Doubtful: w.link.backWithin(doubt, now),
+		},
 	)
 	return a
 }
