@@ -195,7 +195,7 @@ func (c *Client) retry(ctx context.Context, f func() error) error {
 		return err
 	}
 	return untilDone(ctx, func() error {
-		if err = f(); err != nil && !unanswered(err) {
+		if err = f(); err != nil && (!unanswered(err) || ctx.Err() != nil) {
 			return backoff.Permanent(err)
 		}
 		return err
@@ -204,7 +204,7 @@ func (c *Client) retry(ctx context.Context, f func() error) error {
 
 // unanswered tells a server that has not answered, and may yet, from one that has said no.
 func unanswered(err error) bool {
-	return errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) ||
+	return errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) ||
 		errors.Is(err, nats.ErrDisconnected) || errors.Is(err, nats.ErrReconnectBufExceeded)
 }
 

@@ -61,10 +61,7 @@ func (s Sagas[S]) Wait(ctx context.Context, id string) (*Saga[S], error) {
 // Run starts a saga and waits for its end. A saga that does not end as completed gives an [*EndedError] beside the
 // saga itself.
 func (s Sagas[S]) Run(ctx context.Context, id string, state S, opts ...StartOption) (*Saga[S], error) {
-	if _, err := s.Start(ctx, id, state, opts...); err != nil {
-		return nil, err
-	}
-	in, err := s.client.Wait(ctx, s.Key(id))
+	in, err := s.client.run(ctx, s.Key(id), func() (Started, error) { return s.Start(ctx, id, state, opts...) })
 	ended, err := typed[S](in, err)
 	if err == nil && ended.Status != saga.StatusCompleted {
 		return ended, endedError(in)

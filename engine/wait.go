@@ -2,16 +2,17 @@ package engine
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 
 	"github.com/jetsaga/jetsaga/saga"
 )
 
-// How often Wait looks at a saga: soon after a hint that it has ended, since the hint comes before the commit is
-// stored; and now and then without one, since a hint may be lost.
+// How often Wait looks at a saga. A hint that it has ended comes before the commit is stored, so after one it looks
+// soon and again; without one it looks seldom, since a hint may be lost.
 const (
 	lookSoon   = time.Millisecond
-	lookSeldom = time.Second
+	lookSeldom = 5 * time.Second
 )
 
 // Wait returns when the saga has ended, in whatever way, and gives it. A saga that does not exist gives
@@ -20,42 +21,106 @@ func (c *Client) Wait(ctx context.Context, key saga.Key) (*saga.Instance, error)
 	if err := key.Validate(); err != nil {
 		return nil, err
 	}
-	ends := make(chan struct{}, 1)
+	w, err := c.watch(key)
+	if err != nil {
+		return nil, err
+	}
+	defer w.stop()
+	var in *saga.Instance
+	err = c.retry(ctx, func() (err error) {
+		in, err = c.Get(ctx, key)
+		return err
+	})
+	if err != nil || in.Ended() {
+		return in, err
+	}
+	return w.await(ctx, in.Run)
+}
+
+// run starts a saga and waits for its end.
+func (c *Client) run(ctx context.Context, key saga.Key, start func() (Started, error)) (*saga.Instance, error) {
+	if err := key.Validate(); err != nil {
+		return nil, err
+	}
+	w, err := c.watch(key) // before the start, so that no hint is missed
+	if err != nil {
+		return nil, err
+	}
+	defer w.stop()
+	started, err := start()
+	if err != nil {
+		return nil, err
+	}
+	if started.Existing {
+		return c.Wait(ctx, key)
+	}
+	return w.await(ctx, started.Run)
+}
+
+// watch is a subscription to the hints that a saga has ended.
+type watch struct {
+	c    *Client
+	key  saga.Key
+	ends chan struct{}
+	stop func()
+}
+
+func (c *Client) watch(key saga.Key) (*watch, error) {
+	w := &watch{c: c, key: key, ends: make(chan struct{}, 1)}
 	sub, err := c.ns.OnEnd(key, func() {
 		select {
-		case ends <- struct{}{}:
+		case w.ends <- struct{}{}:
 		default:
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = sub.Unsubscribe() }()
-	return c.awaitEnd(ctx, key, ends)
+	w.stop = func() { _ = sub.Unsubscribe() }
+	return w, nil
 }
 
-// awaitEnd looks at the saga at once, soon after each hint, and at growing intervals up to lookSeldom.
-func (c *Client) awaitEnd(ctx context.Context, key saga.Key, ends <-chan struct{}) (*saga.Instance, error) {
+// await returns when the run, or one that has followed it, has ended.
+func (w *watch) await(ctx context.Context, run string) (*saga.Instance, error) {
 	rest := lookSeldom
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(seldom())
 	defer timer.Stop()
-	for {
+	for begun := false; ; {
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-ends:
+		case <-w.ends:
 			rest = 0
 		case <-timer.C:
 		}
-		var in *saga.Instance
-		err := c.retry(ctx, func() (err error) {
-			in, err = c.Get(ctx, key)
-			return err
-		})
-		if err != nil || in.Ended() {
-			return in, err
+		in, err := w.look(ctx)
+		if err != nil {
+			return nil, err
+		}
+		begun = begun || in.Run == run // any other is an earlier one before, and a later one afterwards
+		if begun && in.Ended() {
+			return in, nil
+		}
+		if rest = max(2*rest, lookSoon); rest > lookSeldom {
+			rest = seldom()
 		}
 		timer.Reset(rest)
-		rest = min(max(2*rest, lookSoon), lookSeldom)
 	}
+}
+
+// look reads the saga's log from any replica: one that is behind is asked again.
+func (w *watch) look(ctx context.Context) (in *saga.Instance, err error) {
+	err = w.c.retry(ctx, func() error {
+		log, err := w.c.log.Load(ctx, w.key, saga.Any)
+		if err == nil {
+			in, err = saga.Fold(w.key, log.Commits)
+		}
+		return err
+	})
+	return in, err
+}
+
+// seldom spreads the looks of many that wait.
+func seldom() time.Duration {
+	return lookSeldom/2 + rand.N(lookSeldom) //nolint:gosec // nobody gains from guessing it
 }
