@@ -1,0 +1,437 @@
+package simulation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jetsaga/jetsaga/saga"
+)
+
+// activation carries out what a [saga.Activation] asks for, as the engine does, one action after another.
+type activation struct {
+	w      *world
+	on     *worker
+	m      *message
+	core   *saga.Activation
+	runner saga.Runner
+	dead   bool // over, or its worker is
+	waits  int  // counts waits; odd while one is under way
+	woken  bool // poked while it was not waiting
+	run    *running
+	count  uint64
+
+	committed bool // something of its own is in the log
+}
+
+// running is a handler under way.
+type running struct {
+	action saga.Action
+	script script
+	begun  time.Time
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	called bool // the handler has had its effect, or failed to
+}
+
+func newActivation(wk *worker, m *message, count uint64, doubtful bool) *activation {
+	cmd, err := saga.DecodeCommand(m.data)
+	if err != nil {
+		panic(err)
+	}
+	a := &activation{w: wk.w, on: wk, m: m, count: count}
+	d := saga.Delivery{
+		Key: m.subject.key, Command: cmd, Stream: "stream", Sequence: m.sequence, Count: count, Doubtful: doubtful,
+	}
+	switch wk.w.conf.Broken {
+	case ForgetDeliveries:
+		d.Count = 1
+	case ForgetWhereStored:
+		d.Stream, d.Sequence = "", 0
+	}
+	a.core = saga.NewActivation(saga.ActivationConfig{Worker: wk.id, Plan: wk.plan, ParkAfter: wk.w.parkAfter}, d)
+	wk.held = append(wk.held, a)
+	m.holders = append(m.holders, a)
+	return a
+}
+
+func (a *activation) String() string { return fmt.Sprintf("%s %s#%d", a.on.id, a.m, a.count) }
+
+func (a *activation) begin() {
+	a.w.say("%s: delivered", a)
+	if a.w.conf.Broken == AckEarly {
+		a.w.consumer.answer(a.m, acknowledged, nil)
+	}
+	a.do(a.core.Begin(a.on.clock()))
+}
+
+// later has the activation go on after d, if it is still there then; a worker that stands still makes it wait.
+func (a *activation) later(d time.Duration, do func()) {
+	a.w.after(d, func() {
+		switch {
+		case a.dead:
+		case a.on.thaws > a.w.now:
+			a.later(a.on.thaws-a.w.now, do)
+		default:
+			do()
+		}
+	})
+}
+
+// do carries out an action. Between any two the worker may die, stop, or stand still.
+func (a *activation) do(action saga.Action) {
+	if a.dead {
+		return
+	}
+	switch {
+	case a.w.strikes(crash):
+		a.on.crash()
+		return
+	case action.Final() && a.committed && a.w.strikes(crashAfterCommit):
+		a.w.sight(CommitWithoutAck)
+		a.on.crash()
+		return
+	case a.w.strikes(stop):
+		a.on.stop()
+		return
+	case a.w.strikes(freeze):
+		a.on.freeze()
+		a.later(0, func() { a.carryOut(action) })
+		return
+	}
+	a.carryOut(action)
+}
+
+func (a *activation) carryOut(action saga.Action) {
+	switch action.Do {
+	case saga.ActLoad:
+		a.load(action)
+	case saga.ActAppend:
+		a.append(action)
+	case saga.ActRun:
+		a.runHandler(action)
+	case saga.ActWait:
+		a.wait(action)
+	case saga.ActFindStart:
+		a.findStart(action)
+	default:
+		a.finish(action)
+	}
+}
+
+func (a *activation) load(action saga.Action) {
+	a.w.after(a.w.latency(), func() {
+		log, err := a.w.store.load(a.m.subject.key, action.Consistency)
+		a.later(a.w.latency(), func() {
+			if err != nil {
+				a.w.say("%s: load fails: %v", a, err)
+				a.later(10*time.Millisecond, func() { a.load(action) })
+				return
+			}
+			a.w.say("%s: loads up to version %d", a, lastVersion(log))
+			a.do(a.core.Loaded(a.on.clock(), log))
+		})
+	})
+}
+
+func lastVersion(log saga.Log) uint64 {
+	if len(log.Commits) == 0 {
+		return 0
+	}
+	return log.Commits[len(log.Commits)-1].Version
+}
+
+// append sends a commit, the schedules of its timers first. The requests are under way from here on, whatever
+// becomes of the worker.
+func (a *activation) append(action saga.Action) {
+	if a.w.conf.Broken == SkipClaim && onlyClaims(action.Commit) {
+		a.appended(action, action.Revision)
+		return
+	}
+	s, c := a.m.subject, action.Commit
+	lose := setsTimer(c) && a.w.strikes(loseTimer)
+	if a.w.strikes(delayRequest) {
+		a.w.after(a.w.between(0, 10*time.Second), func() {
+			a.sendTimers(c)
+			a.w.store.appendLate(s.key, action.Revision, c)
+		})
+		a.later(a.w.between(0, time.Second), func() { a.append(action) })
+		return
+	}
+	a.w.after(a.w.latency(), func() {
+		if !lose {
+			a.sendTimers(c)
+		}
+		gap := time.Duration(0)
+		if setsTimer(c) && a.w.strikes(delayCommit) {
+			gap = a.w.between(0, 10*time.Second)
+		}
+		a.w.after(gap, func() {
+			revision, err := a.w.store.append(s.key, action.Revision, c)
+			if lose && err == nil {
+				a.loseTimers(c)
+				return
+			}
+			a.later(a.w.latency(), func() { a.answered(action, revision, err) })
+		})
+	})
+}
+
+func setsTimer(c *saga.Commit) bool {
+	return slices.ContainsFunc(c.Events, func(e saga.Event) bool { _, ok := e.(saga.TimerSet); return ok })
+}
+
+func onlyClaims(c *saga.Commit) bool {
+	_, claims := c.Events[0].(saga.ActivationClaimed)
+	return claims && len(c.Events) == 1
+}
+
+func (a *activation) sendTimers(c *saga.Commit) {
+	for _, e := range c.Events {
+		if t, ok := e.(saga.TimerSet); ok {
+			a.w.store.setTimer(a.m.subject.key, t.Name, saga.PendingTimer{At: t.At, Version: c.Version, Step: t.Step})
+		}
+	}
+}
+
+// loseTimers loses the schedules of a commit together with the worker, which is the only way to lose them: a worker
+// that lives sends a schedule again until it is stored.
+func (a *activation) loseTimers(c *saga.Commit) {
+	for _, e := range c.Events {
+		if t, ok := e.(saga.TimerSet); ok && a.w.store.memory.LoseTimer(a.m.subject.key, t.Name) {
+			a.w.sight(TimerLost)
+			a.m.subject.lost[t.Name] = true
+			a.w.say("%s: schedule %s is lost", a, t.Name)
+		}
+	}
+	if !a.dead {
+		a.on.crash()
+	}
+}
+
+// answered takes the server's answer to an append.
+func (a *activation) answered(action saga.Action, revision uint64, err error) {
+	stored := a.m.subject.shadow.has(action.Commit)
+	conflict := errors.Is(err, saga.ErrConflict)
+	switch {
+	case err == nil:
+		a.appended(action, revision)
+	case conflict && a.w.conf.Broken == ConflictIsSuccess,
+		!conflict && a.w.conf.Broken == ErrorIsSuccess:
+		a.appended(action, action.Revision)
+	case conflict:
+		a.w.sight(Conflicted)
+		if stored {
+			a.w.sight(SawItselfInTheLog)
+		}
+		a.w.say("%s: version %d: %v", a, action.Commit.Version, err)
+		a.do(a.core.Conflicted())
+	default:
+		if stored {
+			a.w.sight(Ambiguous)
+		}
+		a.w.say("%s: version %d: %v", a, action.Commit.Version, err)
+		a.later(10*time.Millisecond, func() { a.append(action) })
+	}
+}
+
+func (a *activation) appended(action saga.Action, revision uint64) {
+	a.committed = true
+	if action.Poke != "" {
+		a.w.poke(action.Poke, a.m.subject)
+	}
+	a.do(a.core.Appended(a.on.clock(), revision))
+}
+
+func (a *activation) wait(action saga.Action) {
+	if a.woken {
+		a.woken = false
+		a.do(a.core.Woken(a.on.clock(), true))
+		return
+	}
+	a.waits++
+	wait := a.waits
+	a.later(action.Until.Sub(a.on.clock()), func() {
+		if a.waits == wait {
+			a.waits++
+			a.do(a.core.Woken(a.on.clock(), false))
+		}
+	})
+}
+
+// poke tells the activation that the log has moved on: a wait ends, and a running handler's saga is looked at.
+func (a *activation) poke() {
+	if a.waits%2 == 1 {
+		a.waits++
+		a.w.sight(WaitCutShort)
+		a.do(a.core.Woken(a.on.clock(), true))
+		return
+	}
+	a.woken = true
+	if a.run != nil {
+		a.interrupt(a.run)
+	}
+}
+
+func (a *activation) interrupt(r *running) {
+	a.w.after(a.w.latency(), func() {
+		log, err := a.w.store.load(a.m.subject.key, saga.Latest)
+		if err != nil {
+			return // the owner will notice at its next append
+		}
+		in, err := saga.Fold(a.m.subject.key, log.Commits)
+		if err != nil {
+			return
+		}
+		a.later(a.w.latency(), func() {
+			if !saga.Superseded(a.core.Owner(), in) {
+				return
+			}
+			a.w.say("%s: cuts its handler off", a)
+			r.cancel(saga.ErrClaimLost)
+			if !r.script.deaf {
+				a.perform(r)
+			}
+		})
+	})
+}
+
+// runHandler runs a handler: it takes its time and has its effect somewhere within it.
+func (a *activation) runHandler(action saga.Action) {
+	task := action.Task
+	info := saga.Info{
+		Key: a.m.subject.key, Run: a.core.Instance().Run, DefinitionVersion: action.Plan.Version,
+		Step: task.Step, Undo: task.Undo, Attempt: task.Attempt,
+	}
+	a.m.subject.handlerStarts(a, task)
+	r := &running{action: action, script: a.w.participants.find(info).script, begun: a.on.clock()}
+	r.ctx, r.cancel = context.WithCancelCause(context.WithValue(saga.NewContext(context.Background(), info), callKey{}, &call{
+		participants: a.w.participants, lastAttempt: task.Attempt == action.Plan.Policy(task).Attempts, deaf: r.script.deaf,
+	}))
+	a.run = r
+	a.w.say("%s: runs %s", a, taskName(task))
+	a.later(a.w.between(0, r.script.took+1), func() { a.perform(r) })
+}
+
+// perform has the handler's effect happen.
+func (a *activation) perform(r *running) {
+	if r.called {
+		return
+	}
+	r.called = true
+	task, plan := r.action.Task, r.action.Plan
+	if owner := a.m.subject.shadow.owner; owner != a.core.Owner() && owner.Worker != "" {
+		a.w.sight(ZombieRan)
+	}
+	if a.runner == nil {
+		a.runner = a.on.definition(a.m.subject.key.Definition, plan.Version).NewRunner()
+	}
+	result := saga.Result{Task: task}
+	result.State, result.Err = a.runner.Run(r.ctx, task, r.action.State)
+	a.w.say("%s: %s gives %v", a, taskName(task), errorText(result.Err))
+	rest := a.w.between(0, r.script.took+1)
+	switch {
+	case result.Err == nil && a.w.strikes(crashAfterEffect):
+		a.w.sight(EffectWithoutCommit)
+		a.on.crash()
+		return
+	case result.Err != nil && r.ctx.Err() != nil:
+		a.w.sight(HandlerInterrupted)
+		rest = 0
+	}
+	if result.Err != nil {
+		result.Delay = a.w.rest(plan.Policy(task), task.Attempt)
+	}
+	a.later(rest, func() {
+		a.run = nil
+		r.cancel(nil)
+		result.Took = a.on.clock().Sub(r.begun)
+		a.do(a.core.Ran(a.on.clock(), result))
+	})
+}
+
+func taskName(t saga.Task) string {
+	if t.Undo {
+		return fmt.Sprintf("undo of %s, attempt %d", t.Step, t.Attempt)
+	}
+	return fmt.Sprintf("%s, attempt %d", t.Step, t.Attempt)
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return "success"
+	}
+	return err.Error()
+}
+
+func (a *activation) findStart(action saga.Action) {
+	a.later(2*a.w.latency(), func() {
+		start := a.m.subject.findStart(action.Run)
+		if a.w.conf.Broken == StartNotFound {
+			start = nil
+		}
+		a.do(a.core.StartFound(a.on.clock(), start))
+	})
+}
+
+// finish answers for the command.
+func (a *activation) finish(action saga.Action) {
+	a.w.say("%s: %v %v", a, action.Do, errorText(action.Reason))
+	a.m.subject.finishes(a, action)
+	do := action.Do
+	switch broken := a.w.conf.Broken; {
+	case do == saga.ActRetry && broken == AckForRetry, do == saga.ActDrop && broken == AckForDrop:
+		do = saga.ActAck
+	}
+	switch do {
+	case saga.ActAck:
+		a.acknowledge(action)
+		return
+	case saga.ActRetry:
+		a.w.consumer.retry(a.m, action.Delay)
+	case saga.ActReject:
+		a.w.consumer.answer(a.m, rejected, action.Reason)
+	case saga.ActDrop:
+	default:
+		a.w.violate(NoPanic, a.m.subject.key, "action %v is not one to finish with", action.Do)
+	}
+	a.on.letGo(a)
+}
+
+// acknowledge sets timers again, where that is asked for, before the command is taken off.
+func (a *activation) acknowledge(action saga.Action) {
+	broken := a.w.conf.Broken
+	if len(action.Rearm) == 0 || broken == ForgetRearm {
+		a.w.consumer.answer(a.m, acknowledged, nil)
+		a.on.letGo(a)
+		return
+	}
+	if broken == AckBeforeRearm {
+		a.w.consumer.answer(a.m, acknowledged, nil)
+	}
+	a.later(a.w.latency(), func() {
+		if a.w.strikes(crashAfterCommit) {
+			a.on.crash()
+			return
+		}
+		a.rearm(action.Rearm)
+		a.later(a.w.latency(), func() {
+			a.w.consumer.answer(a.m, acknowledged, nil)
+			a.on.letGo(a)
+		})
+	})
+}
+
+func (a *activation) rearm(timers map[string]saga.PendingTimer) {
+	s := a.m.subject
+	for _, name := range slices.Sorted(maps.Keys(timers)) {
+		if s.lost[name] {
+			delete(s.lost, name)
+			a.w.sight(TimerRearmed)
+		}
+		a.w.store.setTimer(s.key, name, timers[name])
+	}
+}
