@@ -111,7 +111,8 @@ func (n *Namespace) between(ctx context.Context, stream, subject string, from, t
 	ctx, cancel := withTimeout(ctx)
 	defer cancel()
 	inbox := n.nc.NewInbox()
-	sub, err := n.nc.SubscribeSync(inbox)
+	answers := make(chan *nats.Msg, batchSize+1) // SubscribeSync would make one for 65,536
+	sub, err := n.nc.ChanSubscribe(inbox, answers)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +129,7 @@ func (n *Namespace) between(ctx context.Context, stream, subject string, from, t
 		if err := n.nc.PublishRequest(n.api+"DIRECT.GET."+stream, inbox, body); err != nil {
 			return nil, err
 		}
-		got, err := readBatch(ctx, sub)
+		got, err := readBatch(ctx, answers)
 		if err != nil {
 			return nil, fmt.Errorf("stream %s: reading %s: %w", stream, subject, err)
 		}
@@ -146,12 +147,14 @@ func (n *Namespace) between(ctx context.Context, stream, subject string, from, t
 }
 
 // readBatch gathers one batch, which ends with a message of status 204, or 404 where nothing was found.
-func readBatch(ctx context.Context, sub *nats.Subscription) ([]stored, error) {
+func readBatch(ctx context.Context, answers <-chan *nats.Msg) ([]stored, error) {
 	var batch []stored
 	for {
-		m, err := sub.NextMsgWithContext(ctx)
-		if err != nil {
-			return nil, err
+		var m *nats.Msg
+		select {
+		case m = <-answers:
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
 		if m.Header.Get(statusHeader) == statusEnd {
 			return batch, nil
