@@ -33,13 +33,6 @@ const (
 	NothingIsRejected  Invariant = "no command is set aside that could be carried out"
 )
 
-func cargoOf(s saga.State) (c Cargo) {
-	if err := json.Unmarshal(s.JSON(), &c); err != nil {
-		panic(err)
-	}
-	return c
-}
-
 // checkEnd checks what holds when everything has come to rest.
 func (w *world) checkEnd() {
 	for _, m := range w.consumer.messages {

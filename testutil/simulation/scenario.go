@@ -8,9 +8,6 @@ import (
 	"github.com/jetsaga/jetsaga/saga"
 )
 
-// maxSteps of a plan is what Cargo has slots for.
-const maxPlanSteps = 6
-
 // catalog is the definitions of a world, by name and version.
 type catalog map[string]map[int]*saga.Definition[Cargo]
 

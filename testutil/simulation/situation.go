@@ -50,6 +50,7 @@ const (
 	CancelRejected                         // a Cancel named a run that never was
 	CancelledInDoubt                       // a Cancel waited for a step that may have run already
 	VersionUnknown                         // a worker did not know the definition's version
+	LogUnknown                             // a worker's build did not know what is in the log
 	PeriodicSnapshot                       // a log grew past the distance of two snapshots
 	HandlerPanicked                        // a handler panicked
 	situations            = iota
@@ -68,7 +69,7 @@ var situationNames = [situations]string{
 	CancelledBeforeStart: "cancel before start", CancelledDuringFirst: "cancel during first step",
 	CancelledWhileRunning: "cancel while running", CancelledWhileParked: "cancel while parked",
 	CancelledPastPivot: "cancel past the pivot", CancelledAfterEnd: "cancel after the end",
-	CancelRejected: "cancel of no run", CancelledInDoubt: "cancel in doubt", VersionUnknown: "version unknown",
+	CancelRejected: "cancel of no run", CancelledInDoubt: "cancel in doubt", VersionUnknown: "version unknown", LogUnknown: "log unknown",
 	PeriodicSnapshot: "periodic snapshot", HandlerPanicked: "handler panicked",
 }
 

@@ -17,6 +17,7 @@ type worker struct {
 	alive       bool
 	newest      int           // the highest version of any definition that it knows
 	oldest      int           // the lowest
+	outdated    bool          // its build does not know all types of events
 	skew        time.Duration // of its clock
 	slots       int
 	taken       int // slots that hold a command, or wait for one on the way
@@ -25,7 +26,8 @@ type worker struct {
 	held        []*activation
 }
 
-// hireWorkers starts the workers. The first knows every version; the others may lack the newest, or the oldest.
+// hireWorkers starts the workers. The first knows every version and is up to date; the others may lack the newest
+// version, or the oldest, or be of an older build.
 func (w *world) hireWorkers() {
 	w.skewed = w.chance(0.3)
 	for i := range 2 + w.rng.IntN(3) {
@@ -37,6 +39,7 @@ func (w *world) hireWorkers() {
 			case 1:
 				wk.oldest = 2
 			}
+			wk.outdated = w.chance(0.1)
 		}
 		if w.skewed {
 			wk.skew = w.between(-2*time.Second, 2*time.Second)
@@ -75,6 +78,22 @@ func (wk *worker) plan(name string, version int) *saga.Plan {
 		return d.Plan()
 	}
 	wk.w.sight(VersionUnknown)
+	return nil
+}
+
+// understands gives the error of a log that holds what the worker's build does not know.
+func (wk *worker) understands(log saga.Log) error {
+	if !wk.outdated {
+		return nil
+	}
+	for _, c := range log.Commits {
+		for _, e := range c.Events {
+			if _, unknown := e.(saga.StepFailed); unknown {
+				wk.w.sight(LogUnknown)
+				return &saga.UnknownError{What: "event type", Name: saga.EventName(e)}
+			}
+		}
+	}
 	return nil
 }
 
