@@ -253,7 +253,7 @@ func TestKilledWorkersLoseNoSaga(t *testing.T) {
 	if long {
 		customers, kills = 2000, 20
 	}
-	f := newFair(t, testutil.NATS(t), 100*customers, time.Second)
+	f := newFair(t, testutil.StartServerProcess(t, t.TempDir()), 100*customers, time.Second)
 	for range 3 {
 		f.hire()
 	}
@@ -283,7 +283,7 @@ func TestSagasStayWithTheirWorkersOnABusyMachine(t *testing.T) {
 	if long {
 		customers, busy = 2000, 30*time.Second
 	}
-	f := newFair(t, testutil.NATS(t), 100*customers, time.Second)
+	f := newFair(t, testutil.StartServerProcess(t, t.TempDir()), 100*customers, time.Second)
 	for range runtime.NumCPU() {
 		testutil.StartProcess(t, "burner").WaitLine("burning")
 	}

@@ -124,7 +124,7 @@ func (l *Log) Load(ctx context.Context, key saga.Key, c saga.Consistency) (saga.
 	if err != nil {
 		return saga.Log{}, err
 	}
-	if commit.Snapshot != nil || commit.Version == 1 {
+	if begins(commit) {
 		return saga.Log{Commits: []saga.Commit{commit}, Revision: last.Sequence, Base: last.Sequence}, nil
 	}
 	return l.loadFrom(ctx, key, stream, subject, commit, last)
@@ -137,25 +137,29 @@ func (l *Log) last(ctx context.Context, stream, subject string, c saga.Consisten
 	return l.n.lastDirect(ctx, stream, subject)
 }
 
-// loadFrom reads what lies between the last snapshot and the last commit. The commit's base says where to
-// begin; where that proves wrong, the log is read from its beginning; and where a lagging replica leaves a hole,
-// from the leader.
+// stepsBack is how many commits are read one by one before they are searched for in batches: a step costs a round
+// trip, a search has the server look through everything that was stored in between.
+const stepsBack = 12
+
+// loadFrom reads what lies between the last snapshot and the last commit: back from the last by its hints, else from
+// the commit's base on. Where that proves wrong, the log is read from its beginning; and where a lagging replica leaves
+// a hole, from the leader.
 func (l *Log) loadFrom(ctx context.Context, key saga.Key, stream, subject string, end saga.Commit, last stored) (saga.Log, error) {
-	type read func(ctx context.Context, stream, subject string, from, to uint64) ([]stored, error)
-	var log saga.Log
-	for _, try := range []struct {
-		read read
-		from uint64
-	}{{l.n.between, end.Base}, {l.n.between, 1}, {l.n.each, 1}} {
-		if try.from > last.Sequence {
-			continue // the hint is of another stream
-		}
-		messages, err := try.read(ctx, stream, subject, try.from, last.Sequence)
+	search := func(from uint64) func() ([]stored, error) {
+		return func() ([]stored, error) { return l.n.between(ctx, stream, subject, from, last.Sequence) }
+	}
+	for _, read := range []func() ([]stored, error){
+		func() ([]stored, error) { return l.n.back(ctx, stream, last, stepsBack, isBase) },
+		search(end.Base),
+		search(1),
+		func() ([]stored, error) { return l.n.each(ctx, stream, subject, 1, last.Sequence) },
+	} {
+		messages, err := read()
 		if err != nil {
 			return saga.Log{}, fmt.Errorf("saga %s: loading: %w", key, err)
 		}
-		var whole bool
-		if log, whole, err = assemble(key, messages, last.Sequence); err != nil {
+		log, whole, err := assemble(key, messages, last.Sequence)
+		if err != nil {
 			return saga.Log{}, err
 		}
 		if whole {
@@ -166,6 +170,14 @@ func (l *Log) loadFrom(ctx context.Context, key saga.Key, stream, subject string
 		Err: fmt.Errorf("the log in stream %s has a hole before this version", stream)}
 }
 
+// isBase reports whether a log can be read from this commit on.
+func isBase(m stored) bool {
+	c, err := saga.DecodeCommit(m.Data)
+	return err == nil && begins(c)
+}
+
+func begins(c saga.Commit) bool { return c.Snapshot != nil || c.Version == 1 }
+
 // assemble makes a log of messages, from the last snapshot among them on, and reports whether it is whole.
 func assemble(key saga.Key, messages []stored, last uint64) (log saga.Log, whole bool, err error) {
 	for _, m := range messages {
@@ -173,7 +185,7 @@ func assemble(key saga.Key, messages []stored, last uint64) (log saga.Log, whole
 		if err != nil {
 			return saga.Log{}, false, err
 		}
-		if c.Snapshot != nil || c.Version == 1 {
+		if begins(c) {
 			log.Commits, log.Base = log.Commits[:0], m.Sequence
 		}
 		log.Commits = append(log.Commits, c)

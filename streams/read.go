@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -14,13 +15,18 @@ import (
 
 // stored is a message as it stands in a stream.
 type stored struct {
+	Subject  string
 	Sequence uint64
 	Data     []byte
+	// Previous is the sequence that the subject's message before it had when this one was sent: its condition,
+	// which is kept with it. It is a hint, since sequences change when a shard moves.
+	Previous uint64
 }
 
 // Headers and statuses of direct gets, from nats-server's server/stream.go and ADR-31.
 const (
 	headerSequence = "Nats-Sequence"
+	headerSubject  = "Nats-Subject"
 	statusHeader   = "Status"
 	statusNoBody   = "404"
 	statusEnd      = "204"
@@ -62,7 +68,16 @@ func parseDirect(m *nats.Msg) (stored, error) {
 	if err != nil {
 		return stored{}, fmt.Errorf("direct get: header %s: %w", headerSequence, err)
 	}
-	return stored{sequence, m.Data}, nil
+	return stored{m.Header.Get(headerSubject), sequence, m.Data, previous(m.Header)}, nil
+}
+
+// previous reads the condition that a message was sent with; 0 where there is none.
+func previous(h nats.Header) uint64 {
+	sequence, err := strconv.ParseUint(h.Get(jetstream.ExpectedLastSubjSeqHeader), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return sequence
 }
 
 // leaderRequest is the body of STREAM.MSG.GET, which only the stream's leader answers.
@@ -87,7 +102,9 @@ func (n *Namespace) fromLeader(ctx context.Context, stream string, r leaderReque
 	var response struct {
 		Error   *jetstream.APIError `json:"error"`
 		Message *struct {
+			Subject  string `json:"subject"`
 			Sequence uint64 `json:"seq"`
+			Header   []byte `json:"hdrs"`
 			Data     []byte `json:"data"`
 		} `json:"message"`
 	}
@@ -102,7 +119,39 @@ func (n *Namespace) fromLeader(ctx context.Context, stream string, r leaderReque
 	case response.Message == nil:
 		return stored{}, fmt.Errorf("stream %s: message get: empty answer", stream)
 	}
-	return stored{response.Message.Sequence, response.Message.Data}, nil
+	answer := stored{Subject: response.Message.Subject, Sequence: response.Message.Sequence, Data: response.Message.Data}
+	if len(response.Message.Header) > 0 {
+		h, err := nats.DecodeHeadersMsg(response.Message.Header)
+		if err != nil {
+			return stored{}, fmt.Errorf("stream %s: message get: headers: %w", stream, err)
+		}
+		answer.Previous = previous(h)
+	}
+	return answer, nil
+}
+
+// back gives the messages of one subject that lead up to last, itself included, oldest first: from each it goes to the
+// one before by its sequence, which costs the server no search. It gives up, with what it has, after so many steps, at
+// the subject's first message, and where a hint proves wrong.
+func (n *Namespace) back(ctx context.Context, stream string, last stored, steps int, done func(stored) bool) ([]stored, error) {
+	messages := []stored{last}
+	for m := last; m.Previous != 0 && len(messages) <= steps && !done(m); {
+		body, err := json.Marshal(leaderRequest{Sequence: m.Previous})
+		if err != nil {
+			return nil, err
+		}
+		before, err := n.direct(ctx, n.api+"DIRECT.GET."+stream, body)
+		if errors.Is(err, errNotStored) || err == nil && before.Subject != last.Subject {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		messages = append(messages, before)
+		m = before
+	}
+	slices.Reverse(messages)
+	return messages, nil
 }
 
 // between gives the messages of one literal subject from one sequence to another, both included, by batched
