@@ -2,6 +2,7 @@ package saga
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -65,6 +66,9 @@ func (p RetryPolicy) check() (faults []string) {
 	}
 	if p.Factor != 0 && !(p.Factor >= 1) {
 		fault("retry Factor %v is below 1", p.Factor)
+	}
+	if math.IsInf(p.Factor, 1) {
+		fault("retry Factor %v is not finite", p.Factor)
 	}
 	if p.Max < 0 {
 		fault("retry Max %v is negative", p.Max)
