@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/jetsaga/jetsaga/engine"
+	"github.com/jetsaga/jetsaga/saga"
+)
+
+type Order struct{ SKU, Card, Reservation string }
+
+func reserve(ctx context.Context, o *Order) error { o.Reservation = "R-1"; return nil }
+func release(ctx context.Context, o *Order) error { o.Reservation = ""; return nil }
+func charge(ctx context.Context, o *Order) error {
+	if o.Card == "" {
+		return saga.Permanent(errors.New("no card")) // no retry can help: undo what was done
+	}
+	return nil // any other error is retried, with saga.FromContext(ctx).IdempotencyKey() the same
+}
+
+var placeOrder = saga.Must(saga.Define("place-order", 1,
+	saga.Step("reserve-stock", reserve).Compensate(release),
+	saga.Step("charge-card", charge),
+))
+
+func run(ctx context.Context, nc *nats.Conn) error {
+	worker, err := engine.New(engine.Config{Conn: nc})
+	if err != nil {
+		return err
+	}
+	if err := worker.Register(placeOrder); err != nil {
+		return err
+	}
+	go worker.Run(ctx)
+	defer worker.Stop()
+
+	client, err := worker.Client(ctx)
+	if err != nil {
+		return err
+	}
+	orders := engine.For(client, placeOrder)
+	order, err := orders.Run(ctx, engine.NewID(), Order{SKU: "tea", Card: "4711"})
+	fmt.Println(order.Status, err) // completed <nil>
+	order, err = orders.Run(ctx, engine.NewID(), Order{SKU: "tea"})
+	fmt.Println(order.Status, err) // compensated saga place-order/… ended as compensated (failed): no card
+	return nil
+}
+
+func main() {
+	nc, err := nats.Connect(nats.DefaultURL, engine.ConnectOptions()...)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := run(context.Background(), nc); err != nil {
+		log.Fatal(err)
+	}
+}
