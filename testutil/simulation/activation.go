@@ -12,18 +12,18 @@ import (
 
 // activation carries out what a [saga.Activation] asks for, as the engine does, one action after another.
 type activation struct {
-	w      *world
-	on     *worker
-	m      *message
-	core   *saga.Activation
-	runner saga.Runner
-	dead   bool // over, or its worker is
-	waits  int  // counts waits; odd while one is under way
-	woken  bool // poked while it was not waiting
-	run    *running
-	count  uint64
-
+	w         *world
+	on        *worker
+	m         *message
+	count     uint64 // of the delivery
+	core      *saga.Activation
+	runner    saga.Runner
+	run       *running // the handler under way, if any
+	waiting   bool
+	waits     int  // so far; a wait that was cut short must not end the next
+	woken     bool // poked while it was not waiting
 	committed bool // something of its own is in the log
+	dead      bool // over, or its worker is
 }
 
 func newActivation(wk *worker, m *message, count uint64, doubtful bool) *activation {
@@ -219,10 +219,7 @@ func (a *activation) answered(action saga.Action, revision uint64, err error) {
 		!conflict && a.w.conf.Broken == ErrorIsSuccess:
 		a.appended(action, action.Revision)
 	case conflict:
-		a.w.sight(Conflicted)
-		if stored {
-			a.w.sight(SawItselfInTheLog)
-		}
+		a.sightConflict(action.Commit.Version, stored)
 		a.w.say("%s: version %d: %v", a, action.Commit.Version, err)
 		a.do(a.core.Conflicted())
 	default:
@@ -231,6 +228,16 @@ func (a *activation) answered(action saga.Action, revision uint64, err error) {
 		}
 		a.w.say("%s: version %d: %v", a, action.Commit.Version, err)
 		a.later(10*time.Millisecond, func() { a.append(action) })
+	}
+}
+
+func (a *activation) sightConflict(version uint64, stored bool) {
+	a.w.sight(Conflicted)
+	switch {
+	case stored:
+		a.w.sight(SawItselfInTheLog)
+	case a.m.subject.shadow.version < version:
+		a.w.sight(ConflictedWithNobody)
 	}
 }
 
@@ -248,22 +255,29 @@ func (a *activation) wait(action saga.Action) {
 		a.do(a.core.Woken(a.on.clock(), true))
 		return
 	}
+	a.waiting = true
 	a.waits++
 	wait := a.waits
 	a.later(action.Until.Sub(a.on.clock()), func() {
 		if a.waits == wait {
-			a.waits++
-			a.do(a.core.Woken(a.on.clock(), false))
+			a.wake(false)
 		}
 	})
 }
 
+// wake ends a wait, if one is under way.
+func (a *activation) wake(poked bool) {
+	if a.waiting {
+		a.waiting = false
+		a.do(a.core.Woken(a.on.clock(), poked))
+	}
+}
+
 // poke tells the activation that the log has moved on: a wait ends, and a running handler's saga is looked at.
 func (a *activation) poke() {
-	if a.waits%2 == 1 {
-		a.waits++
+	if a.waiting {
 		a.w.sight(WaitCutShort)
-		a.do(a.core.Woken(a.on.clock(), true))
+		a.wake(true)
 		return
 	}
 	a.woken = true

@@ -14,6 +14,7 @@ const (
 	freeze                         // a worker stands still, and goes on as if nothing had happened
 	stop                           // a worker stops in good order
 	loseRequest                    // an append or a load does not get there
+	refuseAppend                   // an append is told that it lost a race that nobody has won
 	loseAnswer                     // an append is stored, its answer is lost
 	repeatRequest                  // an append arrives twice, its caller sees the second answer
 	delayRequest                   // an append arrives long after its caller has given up waiting, and repeated it

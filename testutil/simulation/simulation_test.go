@@ -14,7 +14,7 @@ import (
 
 var (
 	seedFlag  = flag.Uint64("simulation.seed", 0, "simulate this one seed; with -v, print all that happens")
-	seedsFlag = flag.Uint64("simulation.seeds", 4000, "simulate the seeds from 1 to this")
+	seedsFlag = flag.Uint64("simulation.seeds", 3000, "simulate the seeds from 1 to this")
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

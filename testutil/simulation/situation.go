@@ -16,6 +16,7 @@ const (
 	StuckUndo                              // an undo failed for good
 	RanAgain                               // a run followed another
 	Conflicted                             // an append lost the race for its version
+	ConflictedWithNobody                   // an append was told that it lost a race that nobody has won
 	SawItselfInTheLog                      // an append conflicted with itself: it had been stored before
 	Ambiguous                              // an append was stored and its caller told otherwise
 	ArrivedLate                            // an append arrived after its worker had repeated it
@@ -58,7 +59,7 @@ const (
 
 var situationNames = [situations]string{
 	Completed: "completed", Compensated: "compensated", StuckPastPivot: "stuck past the pivot", StuckUndo: "stuck undo",
-	RanAgain: "ran again", Conflicted: "conflict", SawItselfInTheLog: "conflict with itself", Ambiguous: "ambiguous append",
+	RanAgain: "ran again", Conflicted: "conflict", ConflictedWithNobody: "conflict with nobody", SawItselfInTheLog: "conflict with itself", Ambiguous: "ambiguous append",
 	ArrivedLate: "append arrived late", Reclaimed: "reclaimed", ZombieFenced: "zombie fenced", ZombieRan: "zombie ran a handler",
 	WorkerCrashed: "worker crashed", WorkerFroze: "worker froze", WorkerStopped: "worker stopped",
 	EffectWithoutCommit: "crash between effect and commit", CommitWithoutAck: "crash between commit and ack",

@@ -31,6 +31,7 @@ func newStore(w *world) *store {
 	}
 	st.faulty = journaltest.Faulty(observed{st},
 		journaltest.On(journaltest.Append).If(hazard(loseRequest)).Fail(),
+		journaltest.On(journaltest.Append).If(hazard(refuseAppend)).Fail().With(saga.ErrConflict),
 		journaltest.On(journaltest.Load).If(hazard(loseRequest)).Fail(),
 		journaltest.On(journaltest.Append).If(hazard(loseAnswer)).Drop(),
 		journaltest.On(journaltest.Append).If(hazard(repeatRequest)).Duplicate(),
