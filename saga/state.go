@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode/utf8"
 )
 
 // State is a saga's state as it travels: a JSON object, held by its top-level fields so that a commit can carry
@@ -56,7 +58,7 @@ func (s State) repeated() (string, bool) {
 
 // canonicalName spells the name as encoding/json does, so that one field has one name whoever wrote it.
 func (f *field) canonicalName() error {
-	if !bytes.ContainsAny([]byte(f.name), "\\<>&\u2028\u2029") {
+	if utf8.ValidString(f.name) && !strings.ContainsAny(f.name, "\\<>&\u2028\u2029") {
 		return nil
 	}
 	var name string
