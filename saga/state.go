@@ -34,12 +34,10 @@ func ParseState(data []byte) (State, error) {
 		return State{}, err
 	}
 	for i := range s.fields {
-		if err := s.fields[i].canonicalName(); err != nil {
-			return State{}, err
-		}
+		s.fields[i].spellAlike()
 	}
 	if name, twice := s.repeated(); twice {
-		return State{}, fmt.Errorf("state names the field %q twice", name)
+		return State{}, fmt.Errorf("state names the field %q twice", unspelled(name))
 	}
 	return s, nil
 }
@@ -56,21 +54,23 @@ func (s State) repeated() (string, bool) {
 	return "", false
 }
 
-// canonicalName spells the name as encoding/json does, so that one field has one name whoever wrote it.
-func (f *field) canonicalName() error {
-	if utf8.ValidString(f.name) && !strings.ContainsAny(f.name, "\\<>&\u2028\u2029") {
-		return nil
+// spellAlike spells the name as encoding/json does, so that one field has one name whoever wrote it.
+func (f *field) spellAlike() {
+	if !utf8.ValidString(f.name) || strings.ContainsAny(f.name, "\\<>&\u2028\u2029") {
+		f.name = spelled(unspelled(f.name))
 	}
-	var name string
-	if err := json.Unmarshal([]byte(`"`+f.name+`"`), &name); err != nil {
-		return fmt.Errorf("state has a field name that does not decode: %w", err)
-	}
-	quoted, err := json.Marshal(name)
-	if err != nil {
-		return fmt.Errorf("state has a field name that does not encode: %w", err)
-	}
-	f.name = string(quoted[1 : len(quoted)-1])
-	return nil
+}
+
+// spelled gives a name as encoding/json writes it between its quotes. Any text has a spelling.
+func spelled(name string) string {
+	quoted, _ := json.Marshal(name)
+	return string(quoted[1 : len(quoted)-1])
+}
+
+// unspelled gives the name that is spelled so in valid JSON.
+func unspelled(spelling string) (name string) {
+	_ = json.Unmarshal([]byte(`"`+spelling+`"`), &name)
+	return name
 }
 
 // splitObject cuts compact, valid JSON into the object's top-level fields. It trusts the validity and checks
@@ -155,7 +155,7 @@ func (s State) Size() int {
 
 // Field gives the JSON of one top-level field.
 func (s State) Field(name string) (json.RawMessage, bool) {
-	if i := s.index(name, 0); i >= 0 {
+	if i := s.index(spelled(name), 0); i >= 0 {
 		return slices.Clone(s.fields[i].value), true
 	}
 	return nil, false
@@ -165,7 +165,7 @@ func (s State) Field(name string) (json.RawMessage, bool) {
 func (s State) Fields() []string {
 	names := make([]string, len(s.fields))
 	for i, f := range s.fields {
-		names[i] = f.name
+		names[i] = unspelled(f.name)
 	}
 	return names
 }
@@ -201,7 +201,8 @@ func (s State) equal(other State) bool {
 	})
 }
 
-// Patch is what a step changed: the top-level fields that it set, and those that it removed.
+// Patch is what a step changed: the top-level fields that it set, and those that it removed, by their names as JSON
+// spells them.
 type Patch struct {
 	Set   State    `json:"set,omitzero"`
 	Unset []string `json:"unset,omitempty"`

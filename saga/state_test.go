@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -104,6 +105,25 @@ func TestTheZeroStateIsTheEmptyObject(t *testing.T) {
 	var s saga.State
 	if !s.IsZero() || string(s.JSON()) != "{}" || s.Size() != 2 || len(s.Fields()) != 0 {
 		t.Errorf("the zero state is %s of size %d with fields %q", s.JSON(), s.Size(), s.Fields())
+	}
+}
+
+func TestAFieldIsFoundByItsName(t *testing.T) {
+	s := mustState(t, `{"a":1,"b":{"c":2},"x<y":3,"quo\"te":4,"имя":5,"line\nbreak":6}`)
+	wantNames := []string{"a", "b", "x<y", `quo"te`, "имя", "line\nbreak"}
+	if got := s.Fields(); !slices.Equal(got, wantNames) {
+		t.Errorf("the fields are %q, want %q", got, wantNames)
+	}
+	wantValues := []string{"1", `{"c":2}`, "3", "4", "5", "6"}
+	for i, name := range wantNames {
+		if got, ok := s.Field(name); !ok || string(got) != wantValues[i] {
+			t.Errorf("field %q is %s, %v; want %s", name, got, ok, wantValues[i])
+		}
+	}
+	for _, name := range []string{"", "c", "A", "x", `quo\"te`} {
+		if got, ok := s.Field(name); ok {
+			t.Errorf("there is a field %q: %s", name, got)
+		}
 	}
 }
 
