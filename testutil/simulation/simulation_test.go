@@ -12,9 +12,12 @@ import (
 	"go.uber.org/goleak"
 )
 
+// defaultSeeds take about five seconds on two cores, and reach every situation.
+const defaultSeeds = 3000
+
 var (
 	seedFlag  = flag.Uint64("simulation.seed", 0, "simulate this one seed; with -v, print all that happens")
-	seedsFlag = flag.Uint64("simulation.seeds", 3000, "simulate the seeds from 1 to this")
+	seedsFlag = flag.Uint64("simulation.seeds", defaultSeeds, "simulate the seeds from 1 to this")
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -44,7 +47,7 @@ func TestSimulation(t *testing.T) {
 	t.Logf("%d seeds, %d failed, %d steps each", *seedsFlag, failed, steps/int(*seedsFlag))
 	for _, s := range AllSituations() {
 		t.Logf("%-32s %6.2f%% of seeds", s, 100*float64(reached[s])/float64(*seedsFlag))
-		if reached[s] == 0 {
+		if reached[s] == 0 && *seedsFlag >= defaultSeeds {
 			t.Errorf("no seed reached the situation %q", s)
 		}
 	}
