@@ -12,6 +12,7 @@ type Definition[S any] struct {
 	do    map[string]Handler[S]
 	undo  map[string]Handler[S]
 	plain bool // S is the same after a trip through JSON: see plainType
+	own   bool // S has an encoding of its own, which may break the rules that encoding/json keeps
 }
 
 // Plan gives the definition as data.
@@ -106,6 +107,7 @@ func (b *builder[S]) checkState() {
 		b.fault("state type %v cannot be decoded: %v", t, err)
 	}
 	b.def.plain = plainType(t)
+	b.def.own = reflect.PointerTo(t).Implements(reflect.TypeFor[json.Marshaler]())
 }
 
 // plainType reports whether every value of the type is the same after a trip through JSON, so that a runner may

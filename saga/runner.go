@@ -43,7 +43,11 @@ func (r *runner[S]) Run(ctx context.Context, t Task, s State) (State, error) {
 	if err != nil {
 		return State{}, Permanent(fmt.Errorf("the state that step %q left cannot be encoded: %w", t.Step, err))
 	}
-	next, err := splitObject(encoded)
+	split := splitObject
+	if r.def.own {
+		split = ParseState
+	}
+	next, err := split(encoded)
 	if err != nil {
 		return State{}, Permanent(fmt.Errorf("the state that step %q left: %w", t.Step, err))
 	}

@@ -177,7 +177,9 @@ func (s shifty) MarshalJSON() ([]byte, error) {
 func TestAStateThatEncodesItselfIsHeldToTheRules(t *testing.T) {
 	for _, test := range []struct{ name, as, want, refused string }{
 		{"an object", `{"a":1}`, `{"a":1}`, ""},
+		{"names escaped without need", `{"\u0061":1}`, `{"a":1}`, ""},
 		{"no object", `[1]`, "", "state is not a JSON object"},
+		{"a field twice", `{"a":1,"a":2}`, "", `state names the field "a" twice`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := runnerOf(t, func(_ context.Context, s *shifty) error { s.as = test.as; return nil }, nothingOf[shifty])
