@@ -11,8 +11,8 @@ import (
 // Runner runs a definition's handlers for one activation. It is not safe for concurrent use.
 type Runner interface {
 	// Run runs the task's handler on a state and gives the state that results. With an error the state is
-	// untouched. A panic of the handler comes back as a [*PanicError]; a state that does not decode or encode
-	// as an error marked by [Permanent].
+	// untouched. A panic of the handler, or of the state's own encoding, comes back as a [*PanicError]; a state
+	// that does not decode or encode as an error marked by [Permanent].
 	Run(ctx context.Context, t Task, s State) (State, error)
 }
 
@@ -27,7 +27,12 @@ type runner[S any] struct {
 	of   State
 }
 
-func (r *runner[S]) Run(ctx context.Context, t Task, s State) (State, error) {
+func (r *runner[S]) Run(ctx context.Context, t Task, s State) (next State, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			next, err = State{}, &PanicError{Value: v, Stack: string(debug.Stack())}
+		}
+	}()
 	live, err := r.take(s)
 	if err != nil {
 		return State{}, err
@@ -36,7 +41,7 @@ func (r *runner[S]) Run(ctx context.Context, t Task, s State) (State, error) {
 	if t.Undo {
 		handler = r.def.undo[t.Step]
 	}
-	if err := call(ctx, handler, live); err != nil {
+	if err := handler(ctx, live); err != nil {
 		return State{}, err
 	}
 	encoded, err := json.Marshal(live)
@@ -47,7 +52,7 @@ func (r *runner[S]) Run(ctx context.Context, t Task, s State) (State, error) {
 	if r.def.own {
 		split = ParseState
 	}
-	next, err := split(encoded)
+	next, err = split(encoded)
 	if err != nil {
 		return State{}, Permanent(fmt.Errorf("the state that step %q left: %w", t.Step, err))
 	}
@@ -71,13 +76,4 @@ func (r *runner[S]) take(s State) (*S, error) {
 		return nil, Permanent(fmt.Errorf("the state does not decode as %T: %w", *live, err))
 	}
 	return live, nil
-}
-
-func call[S any](ctx context.Context, h Handler[S], state *S) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &PanicError{Value: v, Stack: string(debug.Stack())}
-		}
-	}()
-	return h(ctx, state)
 }

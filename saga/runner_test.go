@@ -198,6 +198,36 @@ func TestAStateThatEncodesItselfIsHeldToTheRules(t *testing.T) {
 	}
 }
 
+// jumpy panics on the way to or from JSON, as told.
+type jumpy struct{ Encoding, Decoding bool }
+
+func (j jumpy) MarshalJSON() ([]byte, error) {
+	if j.Encoding {
+		panic("encoding")
+	}
+	return []byte(`{}`), nil
+}
+
+func (j *jumpy) UnmarshalJSON(data []byte) error {
+	if strings.Contains(string(data), "panic") {
+		panic("decoding")
+	}
+	return nil
+}
+
+func TestAPanicOfAStatesOwnEncodingIsAFailedAttempt(t *testing.T) {
+	for _, test := range []struct{ name, state string }{{"encoding", `{}`}, {"decoding", `{"panic":true}`}} {
+		t.Run(test.name, func(t *testing.T) {
+			r := runnerOf(t, func(_ context.Context, j *jumpy) error { j.Encoding = true; return nil }, nothingOf[jumpy])
+			_, err := r.Run(t.Context(), doA, mustState(t, test.state))
+			var panicked *saga.PanicError
+			if !errors.As(err, &panicked) || panicked.Value != test.name {
+				t.Errorf("error %v, want a PanicError about %s", err, test.name)
+			}
+		})
+	}
+}
+
 // The kinds of state that a runner must decode anew for each step, since the live value may be more than its JSON.
 type (
 	withSlice     struct{ V []int }
