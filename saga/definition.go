@@ -1,9 +1,13 @@
 package saga
 
 import (
+	"cmp"
+	"encoding"
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 )
 
 // Definition is a checked plan together with its handlers. It is safe for concurrent use.
@@ -114,8 +118,7 @@ func (b *builder[S]) checkState() {
 // keep the live value from step to step. It says no in doubt: to anything that can be shared (pointers, slices,
 // maps), to custom encodings, and to fields that JSON leaves out.
 func plainType(t reflect.Type) bool {
-	if reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()) ||
-		reflect.PointerTo(t).Implements(reflect.TypeFor[interface{ UnmarshalText([]byte) error }]()) {
+	if slices.ContainsFunc(ownEncodings, reflect.PointerTo(t).Implements) {
 		return false
 	}
 	switch t.Kind() {
@@ -126,14 +129,30 @@ func plainType(t reflect.Type) bool {
 	case reflect.Array:
 		return plainType(t.Elem())
 	case reflect.Struct:
-		for i := range t.NumField() {
-			f := t.Field(i)
-			if !f.IsExported() || f.Anonymous || f.Tag.Get("json") == "-" || !plainType(f.Type) {
-				return false
-			}
-		}
-		return true
+		return plainFields(t)
 	default:
 		return false
 	}
+}
+
+// ownEncodings are the ways in which a type has a say in how it travels, and whether at all.
+var ownEncodings = []reflect.Type{
+	reflect.TypeFor[json.Marshaler](), reflect.TypeFor[json.Unmarshaler](),
+	reflect.TypeFor[encoding.TextMarshaler](), reflect.TypeFor[encoding.TextUnmarshaler](),
+	reflect.TypeFor[interface{ IsZero() bool }](), // asked by omitzero
+}
+
+// plainFields is plainType of a struct. Of two fields with one name, JSON leaves out one or both.
+func plainFields(t reflect.Type) bool {
+	names := map[string]bool{}
+	for f := range t.Fields() {
+		tag := f.Tag.Get("json")
+		name, _, _ := strings.Cut(tag, ",")
+		name = cmp.Or(name, f.Name)
+		if !f.IsExported() || f.Anonymous || tag == "-" || names[name] || !plainType(f.Type) {
+			return false
+		}
+		names[name] = true
+	}
+	return true
 }

@@ -230,6 +230,10 @@ func TestAPanicOfAStatesOwnEncodingIsAFailedAttempt(t *testing.T) {
 
 // The kinds of state that a runner must decode anew for each step, since the live value may be more than its JSON.
 type (
+	text      string // with an encoding of its own in one direction
+	level     string // the same, as text
+	sometimes int    // left out by a rule of its own
+
 	withSlice     struct{ V []int }
 	withMap       struct{ V map[string]int }
 	withPointer   struct{ V *int }
@@ -242,10 +246,23 @@ type (
 	withIgnored struct {
 		V int `json:"-"`
 	}
-	withEmbedded struct{ account }
-	withArray    struct{ V [2][]int }
-	withStruct   struct{ V withHidden }
+	withEmbedded  struct{ account }
+	withArray     struct{ V [2][]int }
+	withStruct    struct{ V withHidden }
+	withEncoder   struct{ V text }
+	withTexter    struct{ V level }
+	withNameTwice struct {
+		V int `json:"W"`
+		W int
+	}
+	withZeroRule struct {
+		V sometimes `json:"v,omitzero"`
+	}
 )
+
+func (text) MarshalJSON() ([]byte, error)  { return []byte(`"secret"`), nil }
+func (level) MarshalText() ([]byte, error) { return []byte("7"), nil }
+func (s sometimes) IsZero() bool           { return s < 10 }
 
 func TestTheLiveValueIsKeptOnlyForTypesThatAreTheSameAfterATripThroughJSON(t *testing.T) {
 	checkLive[account](t, true)
@@ -271,6 +288,10 @@ func TestTheLiveValueIsKeptOnlyForTypesThatAreTheSameAfterATripThroughJSON(t *te
 	checkLive[withArray](t, false)
 	checkLive[withStruct](t, false)
 	checkLive[shifty](t, false)
+	checkLive[withEncoder](t, false)
+	checkLive[withTexter](t, false)
+	checkLive[withNameTwice](t, false)
+	checkLive[withZeroRule](t, false)
 }
 
 // checkLive fails the test unless the second of two steps is given the very value that the first one left, or is not.
