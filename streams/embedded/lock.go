@@ -7,21 +7,27 @@ import (
 	"path/filepath"
 )
 
-// ErrInUse tells that another server, in this process or another, is using the store directory.
-var ErrInUse = errors.New("store directory is in use by another server")
+// ErrInUse tells that another process, or another part of this one, is using the directory.
+var ErrInUse = errors.New("directory is in use")
 
-// acquire takes the store directory for this server until release, or until the process ends in whatever way.
-func acquire(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "jetsaga.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+// LockName is the name of the file that is locked. It stays when the lock is released.
+const LockName = "jetsaga.lock"
+
+// Lock keeps a directory for its holder until it is released, or until the process ends in whatever way.
+type Lock struct{ file *os.File }
+
+// Acquire locks a directory that exists. Where another holds it, the error is [ErrInUse].
+func Acquire(dir string) (*Lock, error) {
+	f, err := os.OpenFile(filepath.Join(dir, LockName), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("embedded server: %w", err)
+		return nil, fmt.Errorf("locking %s: %w", dir, err)
 	}
 	if err := lockFile(f); err != nil {
 		_ = f.Close()
-		return nil, fmt.Errorf("embedded server: %s: %w", dir, errors.Join(ErrInUse, err))
+		return nil, fmt.Errorf("locking %s: %w", dir, errors.Join(ErrInUse, err))
 	}
-	return f, nil
+	return &Lock{f}, nil
 }
 
-// release gives the directory back; the file stays.
-func release(f *os.File) { _ = f.Close() }
+// Release gives the directory back.
+func (l *Lock) Release() error { return l.file.Close() }

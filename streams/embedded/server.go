@@ -78,7 +78,7 @@ func (c Config) withDefaults() (Config, error) {
 type Server struct {
 	conf Config
 	nats *server.Server
-	lock *os.File
+	lock *Lock
 }
 
 // Start runs a server and returns when it takes connections and JetStream is up, or when ctx ends. A store directory
@@ -91,13 +91,13 @@ func Start(ctx context.Context, conf Config) (*Server, error) {
 	if err := os.MkdirAll(conf.StoreDir, 0o750); err != nil {
 		return nil, fmt.Errorf("embedded server: store directory: %w", err)
 	}
-	lock, err := acquire(conf.StoreDir)
+	lock, err := Acquire(conf.StoreDir)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("embedded server: %w", err)
 	}
 	ns, err := server.NewServer(conf.options())
 	if err != nil {
-		release(lock)
+		_ = lock.Release()
 		return nil, fmt.Errorf("embedded server: %w", err)
 	}
 	s := &Server{conf: conf, nats: ns, lock: lock}
@@ -189,5 +189,5 @@ func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
 func (s *Server) Stop() {
 	s.nats.Shutdown()
 	s.nats.WaitForShutdown()
-	release(s.lock)
+	_ = s.lock.Release() // a second Stop finds it released
 }

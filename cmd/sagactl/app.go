@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// app is what the commands share: where they read and write, and the flags that all have.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+	conn     connection
+	output   string // "text" or "json"
+}
+
+// run carries out one command line and gives the exit code. An error is one line on stderr.
+func run(ctx context.Context, args []string, in io.Reader, out, err io.Writer) int {
+	a := &app{in: in, out: out, err: err}
+	root := a.root()
+	root.SetArgs(args)
+	failure := root.ExecuteContext(ctx)
+	if failure != nil && !errors.Is(failure, errNo) {
+		_, _ = fmt.Fprintln(err, "sagactl: "+strings.Join(strings.Fields(failure.Error()), " "))
+	}
+	return exitCode(failure)
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "sagactl",
+		Short:         "Run, inspect and cancel sagas",
+		Long:          "Sagactl runs, inspects and cancels Jetsaga's sagas. Begin with: sagactl demo",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if a.output != "text" && a.output != "json" {
+				return usagef("--output is %q, must be text or json", a.output)
+			}
+			return nil
+		},
+	}
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	flags := root.PersistentFlags()
+	flags.StringVarP(&a.output, "output", "o", "text", "how to print: text or json")
+	a.conn.flags(flags)
+	root.AddCommand(
+		a.demo(), a.dev(), a.start(), a.get(), a.history(), a.cancel(), a.doctor(), a.version(),
+		&cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: exitHelp},
+	)
+	for _, c := range root.Commands() {
+		if c.Args == nil {
+			c.Args = arguments()
+		}
+	}
+	return root
+}
+
+// arguments has a command take just these arguments.
+func arguments(names ...string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) == len(names) {
+			return nil
+		}
+		if len(names) == 0 {
+			return usagef("%s takes no arguments, got %q", c.Name(), args)
+		}
+		return usagef("%s takes %s, got %d arguments; see sagactl help %s", c.Name(), strings.Join(names, " and "), len(args), c.Name())
+	}
+}
+
+// json reports whether the output is for machines.
+func (a *app) json() bool { return a.output == "json" }
+
+// printJSON prints a value as indented JSON.
+func (a *app) printJSON(v any) error {
+	e := json.NewEncoder(a.out)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// printf prints for people.
+func (a *app) printf(format string, args ...any) { _, _ = fmt.Fprintf(a.out, format, args...) }

@@ -1,0 +1,27 @@
+// Sagactl runs, inspects and cancels sagas.
+//
+//	sagactl demo                              a thousand orders on an embedded NATS server, reconciled to the unit
+//	sagactl dev                               NATS with JetStream in one process, for an application to connect to
+//	sagactl start DEFINITION --id ID          start a saga
+//	sagactl get DEFINITION ID                 where a saga stands
+//	sagactl history DEFINITION ID [--at V]    what happened to it, and what its state was
+//	sagactl cancel DEFINITION ID              ask for it to be undone
+//	sagactl doctor                            is everything in order, and what can be lost
+//	sagactl version
+//
+// Every command takes -o json. Exit codes are listed by "sagactl help exit-codes".
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}

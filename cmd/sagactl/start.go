@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/spf13/cobra"
+
+	"github.com/jetsaga/jetsaga/engine"
+	"github.com/jetsaga/jetsaga/saga"
+	"github.com/jetsaga/jetsaga/streams"
+)
+
+// startFlags are those of sagactl start.
+type startFlags struct {
+	id, input       string
+	version         int
+	existing, again bool
+	create, wait    bool
+}
+
+func (a *app) start() *cobra.Command {
+	var f startFlags
+	cmd := &cobra.Command{
+		Use:   "start DEFINITION",
+		Short: "Start a saga",
+		Long: "Start stores a saga; a worker that knows the definition runs it. An id that was started before is refused, " +
+			"unless --existing or --again says otherwise.",
+		Example: `  sagactl start place-order --id o-1 --input '{"sku": "tea", "quantity": 2}'
+  sagactl start place-order --id o-1 --input @order.json --wait
+  generate-order | sagactl start place-order --input -`,
+		Args: arguments("DEFINITION"),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runStart(cmd.Context(), args[0], f) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.id, "id", "", "the saga's id (default: a new UUID)")
+	flags.StringVar(&f.input, "input", "{}", "the state to start with: JSON, @FILE or - for standard input")
+	flags.IntVar(&f.version, "version", 0, "version of the definition (default: the highest that the worker knows)")
+	flags.BoolVar(&f.existing, "existing", false, "take a saga with this id as it is, if there is one")
+	flags.BoolVar(&f.again, "again", false, "run a saga that has ended once more")
+	flags.BoolVar(&f.create, "create", false, "create the namespace's streams if there are none")
+	flags.BoolVar(&f.wait, "wait", false, "wait for the saga's end")
+	cmd.MarkFlagsMutuallyExclusive("existing", "again")
+	return cmd
+}
+
+func (a *app) runStart(ctx context.Context, definition string, f startFlags) error {
+	if f.id == "" {
+		f.id = engine.NewID()
+	}
+	key := saga.Key{Definition: definition, ID: f.id}
+	if err := key.Validate(); err != nil {
+		return err
+	}
+	state, err := a.readState(f.input)
+	if err != nil {
+		return usagef("--input: %w", err)
+	}
+	open := a.client
+	if f.create {
+		open = a.creatingClient
+	}
+	c, nc, err := open(ctx)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	started, err := c.Start(ctx, key, f.version, state, f.options()...)
+	if err != nil {
+		return err
+	}
+	if f.wait {
+		return a.showEnd(ctx, c, key)
+	}
+	if a.json() {
+		return a.printJSON(map[string]any{"definition": key.Definition, "id": key.ID, "run": started.Run, "existing": started.Existing})
+	}
+	verb := "started"
+	if started.Existing {
+		verb = "was there already"
+	}
+	a.printf("%s %s, run %s\n", key, verb, started.Run)
+	return nil
+}
+
+func (f startFlags) options() []engine.StartOption {
+	switch {
+	case f.existing:
+		return []engine.StartOption{engine.OrExisting()}
+	case f.again:
+		return []engine.StartOption{engine.OrAgain()}
+	default:
+		return nil
+	}
+}
+
+// showEnd waits for a saga's end and prints it. Any end but completed is a no.
+func (a *app) showEnd(ctx context.Context, c *engine.Client, key saga.Key) error {
+	in, err := c.Wait(ctx, key)
+	if err != nil {
+		return err
+	}
+	if err := a.show(in); err != nil {
+		return err
+	}
+	if in.Status != saga.StatusCompleted {
+		return errNo
+	}
+	return nil
+}
+
+// readState reads a state from the command line, a file or standard input.
+func (a *app) readState(input string) (saga.State, error) {
+	data := []byte(input)
+	var err error
+	switch file, isFile := strings.CutPrefix(input, "@"); {
+	case input == "-":
+		data, err = io.ReadAll(a.in)
+	case isFile:
+		data, err = os.ReadFile(file)
+	}
+	if err != nil {
+		return saga.State{}, err
+	}
+	return saga.ParseState(data)
+}
+
+// creatingClient is client, for a namespace that may have to be created.
+func (a *app) creatingClient(ctx context.Context) (*engine.Client, *nats.Conn, error) {
+	c, nc, err := a.client(ctx)
+	if !errors.Is(err, streams.ErrNotFound) {
+		return c, nc, err
+	}
+	if nc, err = a.conn.dial(); err != nil {
+		return nil, nil, err
+	}
+	c, err = engine.NewClient(ctx, a.engineConfig(nc))
+	if err != nil {
+		nc.Close()
+		return nil, nil, err
+	}
+	return c, nc, nil
+}

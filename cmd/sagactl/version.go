@@ -1,0 +1,30 @@
+package main
+
+import (
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"github.com/jetsaga/jetsaga/streams"
+)
+
+func (a *app) version() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Show the versions of sagactl, Go and the oldest NATS server that will do",
+		RunE: func(*cobra.Command, []string) error {
+			version := "(devel)"
+			if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+				version = info.Main.Version
+			}
+			if a.json() {
+				return a.printJSON(map[string]string{
+					"sagactl": version, "go": runtime.Version(), "nats_server_minimum": streams.MinServerVersion,
+				})
+			}
+			a.printf("sagactl %s, %s, needs nats-server %s or newer\n", version, runtime.Version(), streams.MinServerVersion)
+			return nil
+		},
+	}
+}

@@ -1,0 +1,148 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/jetsaga/jetsaga/saga"
+)
+
+// StreamState is what a tool shows of one of the namespace's streams.
+type StreamState struct {
+	Name     string `json:"name"`
+	Replicas int    `json:"replicas"`
+	Shards   int    `json:"shards"`
+	Messages uint64 `json:"messages"`
+	Bytes    uint64 `json:"bytes"`
+	Subjects uint64 `json:"subjects"`
+	// Behind counts the replicas that are not current.
+	Behind int `json:"replicas_behind"`
+}
+
+// QueueState is what a tool shows of one definition's consumer on one stream.
+type QueueState struct {
+	Definition  string `json:"definition"`
+	Stream      string `json:"stream"`
+	Waiting     uint64 `json:"commands_waiting"` // not delivered yet
+	Held        int    `json:"commands_held"`    // delivered, by workers that drive their sagas
+	Redelivered int    `json:"commands_redelivered"`
+	Pulls       int    `json:"pulls_waiting"` // of workers with free slots
+}
+
+// StreamStates gives the state of the namespace's streams, in their order.
+func (n *Namespace) StreamStates(ctx context.Context) ([]StreamState, error) {
+	var states []StreamState
+	for _, name := range n.streams {
+		stream, err := n.js.Stream(ctx, name)
+		if err != nil {
+			return nil, fmt.Errorf("stream %s: %w", name, err)
+		}
+		info := stream.CachedInfo()
+		s := StreamState{
+			Name: name, Replicas: max(info.Config.Replicas, 1), Shards: len(info.Config.Subjects),
+			Messages: info.State.Msgs, Bytes: info.State.Bytes, Subjects: info.State.NumSubjects,
+		}
+		if info.Cluster != nil {
+			for _, r := range info.Cluster.Replicas {
+				if !r.Current {
+					s.Behind++
+				}
+			}
+		}
+		states = append(states, s)
+	}
+	return states, nil
+}
+
+// QueueStates gives the state of every definition's consumers.
+func (n *Namespace) QueueStates(ctx context.Context) ([]QueueState, error) {
+	var states []QueueState
+	for _, name := range n.streams {
+		stream, err := n.js.Stream(ctx, name)
+		if err != nil {
+			return nil, fmt.Errorf("stream %s: %w", name, err)
+		}
+		list := stream.ListConsumers(ctx)
+		for info := range list.Info() {
+			definition, ok := n.subjects.parseDefinition(info.Config.FilterSubject)
+			if !ok {
+				continue // someone else's
+			}
+			states = append(states, QueueState{
+				Definition: definition, Stream: name, Waiting: info.NumPending, Held: info.NumAckPending,
+				Redelivered: info.NumRedelivered, Pulls: info.NumWaiting,
+			})
+		}
+		if err := list.Err(); err != nil {
+			return nil, fmt.Errorf("stream %s: listing its consumers: %w", name, err)
+		}
+	}
+	return states, nil
+}
+
+// parseDefinition reads the filter of a definition's consumer.
+func (s subjects) parseDefinition(filter string) (string, bool) {
+	rest, ok := strings.CutPrefix(filter, s.prefix+"*.")
+	if !ok {
+		return "", false
+	}
+	return strings.CutSuffix(rest, ".*."+commandToken)
+}
+
+// Sagas calls see with the key of every saga that has a log, until it returns false. It asks the server for the names
+// of all of a stream's subjects: for a tool, at a quiet time.
+func (n *Namespace) Sagas(ctx context.Context, see func(saga.Key) bool) error {
+	for _, name := range n.streams {
+		stream, err := n.js.Stream(ctx, name)
+		if err != nil {
+			return fmt.Errorf("stream %s: %w", name, err)
+		}
+		info, err := stream.Info(ctx, jetstream.WithSubjectFilter(n.subjects.prefix+"*.*.*."+commitToken))
+		if err != nil {
+			return fmt.Errorf("stream %s: listing its subjects: %w", name, err)
+		}
+		for subject := range info.State.Subjects {
+			key, _, err := n.subjects.parse(subject)
+			if err != nil {
+				return fmt.Errorf("stream %s: %w", name, err)
+			}
+			if !see(key) {
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// DeadLetter is a command that was set aside.
+type DeadLetter struct {
+	Key    saga.Key  `json:"key"`
+	Time   time.Time `json:"time"`
+	Reason string    `json:"reason"`
+	Data   []byte    `json:"data"`
+}
+
+// LastDeadLetter gives the command that was set aside last; ok is false where there is none.
+func (n *Namespace) LastDeadLetter(ctx context.Context) (d DeadLetter, ok bool, err error) {
+	stream, err := n.js.Stream(ctx, n.deadStream())
+	if err != nil {
+		return d, false, fmt.Errorf("namespace %q: dead letters: %w", n.name, err)
+	}
+	m, err := stream.GetMsg(ctx, stream.CachedInfo().State.LastSeq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return d, false, nil
+	}
+	if err != nil {
+		return d, false, fmt.Errorf("namespace %q: dead letters: %w", n.name, err)
+	}
+	key := saga.Key{}
+	if tokens := strings.Split(strings.TrimPrefix(m.Subject, n.subjects.prefix+"dead."), "."); len(tokens) == 3 {
+		key = saga.Key{Definition: tokens[1], ID: tokens[2]}
+	}
+	return DeadLetter{Key: key, Time: m.Time, Reason: m.Header.Get(HeaderReason), Data: m.Data}, true, nil
+}
