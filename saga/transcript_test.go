@@ -1,7 +1,6 @@
 package saga_test
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,9 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
-)
 
-var update = flag.Bool("update", false, "rewrite the golden files under testdata with what the code does now")
+	"github.com/jetsaga/jetsaga/saga"
+)
 
 // Transcripts tell in testdata/transcripts/*.txt what an activation does, one story a file. A story is a list of
 // directives, each with what it is to print:
@@ -41,7 +40,7 @@ func TestTranscripts(t *testing.T) {
 			}
 			replayed := replay(t, file, string(text))
 			switch {
-			case *update && !t.Failed():
+			case *saga.Update && !t.Failed():
 				if err := os.WriteFile(file, []byte(replayed), 0o644); err != nil {
 					t.Fatal(err)
 				}
