@@ -186,7 +186,9 @@ func DecodeCommand(data []byte) (Command, error) {
 		envelope
 		received
 	}
-	if err := json.Unmarshal(data, &w); err != nil {
+	// A field of another type than expected does not keep the others from being decoded, so a newer format is named
+	// even where it has changed its fields.
+	if err := json.Unmarshal(data, &w); err != nil && w.Format <= Format {
 		return nil, fmt.Errorf("command: %w", err)
 	}
 	if err := w.check("command"); err != nil {
