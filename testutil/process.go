@@ -12,7 +12,6 @@ import (
 	"os/signal"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -79,7 +78,9 @@ func StartProcess(t testing.TB, role string, args ...string) *Process {
 	if err != nil {
 		t.Fatalf("testutil: %v", err)
 	}
-	p := &Process{t: t, name: role, cmd: exec.Command(binary, args...), lines: make(chan string, 1024), stderr: &tail{}}
+	//nolint:gosec,noctx // this very binary; it outlives the test's context, and is killed by the cleanup
+	command := exec.Command(binary, args...)
+	p := &Process{t: t, name: role, cmd: command, lines: make(chan string, 1024), stderr: &tail{}}
 	p.cmd.Env = append(os.Environ(), roleVariable+"="+role)
 	p.cmd.Stderr = p.stderr
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
@@ -141,7 +142,7 @@ func (p *Process) Kill() {
 }
 
 // Signal sends a signal.
-func (p *Process) Signal(s syscall.Signal) {
+func (p *Process) Signal(s os.Signal) {
 	p.t.Helper()
 	if err := p.cmd.Process.Signal(s); err != nil {
 		p.t.Fatalf("testutil: signalling %s: %v", p.name, err)
@@ -153,7 +154,7 @@ func (p *Process) Wait() error {
 	p.once.Do(func() {
 		done := make(chan struct{})
 		go func() {
-			for range p.lines { //nolint:revive // nobody reads on; the process must not be held up
+			for range p.lines { // nobody reads on; the process must not be held up
 			}
 			close(done)
 		}()
