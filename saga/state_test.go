@@ -243,7 +243,7 @@ func equalJSON(a, b json.RawMessage) bool {
 func TestAnyTwoStatesHaveAPatchBetweenThem(t *testing.T) {
 	const seed = 1
 	r := rand.New(rand.NewPCG(seed, seed))
-	for range 5000 {
+	for range 2000 {
 		from, to := randomState(t, r), randomState(t, r)
 		if r.IntN(2) == 0 { // most steps change little
 			to = from.Apply(saga.Patch{Set: to})
