@@ -138,10 +138,12 @@ const (
 
 // clip cuts s to at most n bytes of valid UTF-8.
 func clip(s string, n int) string {
-	if len(s) > n {
-		s = s[:n] + " [cut]"
+	const mark = " [cut]"
+	s = strings.ToValidUTF8(s, "\ufffd") // which may make it longer
+	if len(s) <= n {
+		return s
 	}
-	return strings.ToValidUTF8(s, "\ufffd")
+	return strings.ToValidUTF8(s[:n-len(mark)], "") + mark
 }
 
 // Settle gives the events that follow from where the saga stands, without any further input: it turns around,

@@ -2,12 +2,15 @@ package saga
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 // threeSteps is a plan whose steps bear names that random histories use.
@@ -181,6 +184,44 @@ func TestAResultBecomesTheEventThatItIs(t *testing.T) {
 			got := Decide(plan, test.in, test.result, now)
 			if !reflect.DeepEqual(got, test.want) {
 				t.Errorf("it gives\n%+v\nwant\n%+v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestAnErrorOfAnySizeAndOfAnyBytesFitsIntoACommit(t *testing.T) {
+	plan := threeSteps(t)
+	in := NewInstance(testKey)
+	in.Evolve(&Commit{Version: 1, Events: []Event{SagaStarted{Run: "r"}}})
+	for _, test := range []struct {
+		name, text string
+		cut        bool
+	}{
+		{"short", "no answer", false},
+		{"empty", "", false},
+		{"as long as may be", strings.Repeat("x", maxErrorText), false},
+		{"one byte too long", strings.Repeat("x", maxErrorText+1), true},
+		{"huge", strings.Repeat("x", 1<<20), true},
+		{"letters of two bytes, cut in the middle of one", "x" + strings.Repeat("ж", maxErrorText), true},
+		{"letters of four bytes", strings.Repeat("🚚", maxErrorText), true},
+		{"no text", strings.Repeat("a\xff", 1<<20), true},
+		{"no text, which grows as it is mended", strings.Repeat("a\xff", maxErrorText/2), true},
+		{"a little that is no text", "a\xffb", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			err := &PanicError{Value: errors.New(test.text), Stack: test.text + test.text}
+			events := Decide(plan, in, Result{Task: Task{Step: "a", Attempt: 1}, Err: err}, time.Unix(0, 0))
+			failed := events[0].(StepFailed)
+			for what, kept := range map[string]struct {
+				text string
+				max  int
+			}{"error": {failed.Error, maxErrorText}, "stack": {failed.Stack, maxStackText}} {
+				if len(kept.text) > kept.max || !utf8.ValidString(kept.text) {
+					t.Errorf("the %s takes %d bytes, UTF-8 %v; want at most %d of UTF-8", what, len(kept.text), utf8.ValidString(kept.text), kept.max)
+				}
+			}
+			if cut := strings.HasSuffix(failed.Stack, " [cut]"); cut != test.cut {
+				t.Errorf("the stack is marked as cut: %v, want %v", cut, test.cut)
 			}
 		})
 	}
