@@ -62,7 +62,7 @@ func orderWorker(ctx context.Context, args []string) error {
 func burner(ctx context.Context, _ []string) error {
 	fmt.Println("burning")
 	for ctx.Err() == nil {
-		for range 1_000_000 { //nolint:revive // the heat is what is wanted
+		for range 1_000_000 { // the heat is what is wanted
 		}
 	}
 	return nil
@@ -150,7 +150,7 @@ func (f *fair) open(ctx context.Context, customers int) {
 					f.t.Error("the shop has run out of orders")
 					return
 				}
-				f.serve(i)
+				f.serve(i) //nolint:contextcheck // an order that was begun is seen through
 			}
 		})
 	}
@@ -259,7 +259,7 @@ func TestKilledWorkersLoseNoSaga(t *testing.T) {
 	}
 	f.open(t.Context(), customers)
 	for range kills {
-		rest(time.Duration(1500+rand.IntN(700)) * time.Millisecond) //nolint:gosec // a moment like any other
+		rest(time.Duration(1500+rand.IntN(700)) * time.Millisecond)
 		f.kill()
 		f.hire()
 	}

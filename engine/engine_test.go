@@ -127,7 +127,7 @@ func TestAPanicIsAFailedAttemptWithItsStack(t *testing.T) {
 func TestATimeoutEndsTheHandlersContext(t *testing.T) {
 	f := newFleet(t)
 	var cause error
-	def := saga.Must(saga.Define("trip", 1, saga.Step("slow", func(ctx context.Context, s *trip) error {
+	def := saga.Must(saga.Define("trip", 1, saga.Step("slow", func(ctx context.Context, _ *trip) error {
 		if saga.FromContext(ctx).Attempt > 1 {
 			return nil
 		}

@@ -15,9 +15,9 @@ type link struct {
 	parent context.Context //nolint:containedctx // the worker's, of which the link's contexts are children
 
 	mu         sync.Mutex
-	reconnects uint64    // as counted by the connection, at the last look
-	back       time.Time // when the connection last came back; zero for never
-	ctx        context.Context
+	reconnects uint64          // as counted by the connection, at the last look
+	back       time.Time       // when the connection last came back; zero for never
+	ctx        context.Context //nolint:containedctx // of every call over the present connection
 	cancel     context.CancelFunc
 }
 

@@ -70,6 +70,7 @@ type fleet struct {
 }
 
 func newFleet(t testing.TB) *fleet {
+	t.Helper()
 	return &fleet{t, testutil.Connect(t, testutil.NATS(t), engine.ConnectOptions()...)}
 }
 
@@ -115,6 +116,7 @@ func (f *fleet) client() *engine.Client {
 }
 
 func withPatience(t testing.TB) context.Context {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	return ctx

@@ -37,7 +37,7 @@ type worker struct {
 	slots    *slots
 	pullers  []*streams.Puller
 
-	ctx      context.Context // of all activations; ends with stop
+	ctx      context.Context //nolint:containedctx // of all activations; ends with stop
 	cancel   context.CancelFunc
 	tasks    sync.WaitGroup // every goroutine of the worker
 	pokes    *nats.Subscription
@@ -76,7 +76,7 @@ func newWorker(conf Config, r *registry, ns *streams.Namespace) *worker {
 // start begins to take commands. With an error nothing is left running.
 func (w *worker) start(ctx context.Context) (err error) {
 	w.ctx, w.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	w.link = newLink(w.ctx, w.ns.Conn())
+	w.link = newLink(w.ctx, w.ns.Conn()) //nolint:contextcheck // ends with stop, not with the caller's context
 	defer func() {
 		if err != nil {
 			w.stop()
