@@ -68,7 +68,7 @@ type writer struct {
 
 func startWriter(t *testing.T, dir string) *writer {
 	t.Helper()
-	command := exec.Command(os.Args[0])
+	command := exec.Command(os.Args[0]) //nolint:noctx // it is to be killed by the test, in the midst of writing
 	command.Env = append(os.Environ(), writerDir+"="+dir)
 	command.Stderr = os.Stderr
 	out, err := command.StdoutPipe()

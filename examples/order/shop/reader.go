@@ -24,7 +24,7 @@ const (
 var ErrNoOrders = errors.New("input has no orders")
 
 // LineFault says what is wrong with one field in one line of the input.
-type LineFault struct {
+type LineFault struct { //nolint:errname // one of many; the error that is returned is OrdersError
 	// Line counts from 1.
 	Line int
 	FieldError
