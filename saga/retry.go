@@ -79,7 +79,7 @@ func (p RetryPolicy) check() (faults []string) {
 	if p.Attempts < Unlimited {
 		fault("retry Attempts %d is neither positive nor Unlimited", p.Attempts)
 	}
-	if p.Jitter > 1 || p.Jitter != p.Jitter {
+	if p.Jitter > 1 || math.IsNaN(p.Jitter) {
 		fault("retry Jitter %v is above 1", p.Jitter)
 	}
 	return faults
