@@ -221,7 +221,7 @@ func (n *Namespace) adopt(wanted []jetstream.StreamConfig, found map[string]*jet
 			n.home[s] = want.Name
 		}
 	}
-	for s, name := range n.home {
+	for s, name := range &n.home {
 		if name == "" {
 			differ("no stream has shard %s", shard.Shard(s))
 		}
