@@ -148,6 +148,7 @@ func carryOut[T any](ctx context.Context, f *faulty, call Call, do func() (T, er
 		return nothing, rule.err
 	case faultDuplicate:
 		_, _ = do() // only the second outcome is seen
+	case faultNone:
 	}
 	return do()
 }

@@ -8,8 +8,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -366,87 +364,6 @@ func testWrongBase(t *testing.T, s subject) {
 			a.isTail(log)
 		})
 	}
-}
-
-func testRace(t *testing.T, s subject) {
-	const writers, versions = 16, 40
-	key := s.key("contended")
-	winners := make([]atomic.Pointer[saga.Owner], versions+1)
-	var group sync.WaitGroup
-	for w := range writers {
-		group.Go(func() {
-			me := saga.Owner{Worker: fmt.Sprintf("worker-%d", w), Command: "run-1", Delivery: uint64(w + 1)}
-			for {
-				log, err := s.Journal.Load(t.Context(), key, saga.Latest)
-				if err != nil {
-					t.Errorf("Load: %v", err)
-					return
-				}
-				version := uint64(1)
-				if n := len(log.Commits); n > 0 {
-					version = log.Commits[n-1].Version + 1
-				}
-				if version > versions {
-					return
-				}
-				c := &saga.Commit{Version: version, By: me, Base: log.Base, Events: []saga.Event{saga.ActivationClaimed{}}}
-				if version == 1 {
-					c.Events = []saga.Event{saga.SagaStarted{Run: "run-1", Definition: 1}}
-				}
-				_, err = s.Journal.Append(t.Context(), key, log.Revision, c)
-				switch {
-				case err == nil && !winners[version].CompareAndSwap(nil, &me):
-					t.Errorf("version %d was won twice: by %v and by %v", version, winners[version].Load(), me)
-				case err != nil && !errors.Is(err, saga.ErrConflict):
-					t.Errorf("Append: %v", err)
-					return
-				}
-			}
-		})
-	}
-	group.Wait()
-	log, err := s.Journal.Load(t.Context(), key, saga.Latest)
-	if err != nil || len(log.Commits) != versions {
-		t.Fatalf("Load gave %d commits, error %v, want %d commits", len(log.Commits), err, versions)
-	}
-	for _, c := range log.Commits {
-		if w := winners[c.Version].Load(); w == nil || *w != c.By {
-			t.Errorf("version %d is by %v, but Append told %v that it was in", c.Version, c.By, w)
-		}
-	}
-}
-
-func testPrefix(t *testing.T, s subject) {
-	const versions = 60
-	a := s.author(t, "growing")
-	done := make(chan struct{})
-	var group sync.WaitGroup
-	for range 4 {
-		group.Go(func() {
-			for {
-				log, err := s.Journal.Load(t.Context(), a.key, saga.Any)
-				if err != nil {
-					t.Errorf("Load: %v", err)
-					return
-				}
-				for i, c := range log.Commits {
-					if c.Version != uint64(i+1) {
-						t.Errorf("commit %d of a prefix has version %d", i+1, c.Version)
-						return
-					}
-				}
-				select {
-				case <-done:
-					return
-				default:
-				}
-			}
-		})
-	}
-	a.appendMany(versions)
-	close(done)
-	group.Wait()
-	a.stands()
 }
 
 func testContext(t *testing.T, s subject) {
