@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Unlimited, as [RetryPolicy.Attempts], retries until the step succeeds, fails permanently or is cut off.
+// Unlimited as [RetryPolicy.Attempts] retries until the step succeeds, fails permanently or is cut off.
 const Unlimited = -1
 
 // The retry policy's defaults.
