@@ -1,0 +1,2 @@
+// Command quickstart is the program in the readme, which a test compares.
+package main
