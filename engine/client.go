@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -140,7 +141,7 @@ func (c *Client) Start(ctx context.Context, key saga.Key, version int, state sag
 		return Started{}, fmt.Errorf("saga %s: state of %d bytes, at most %d are kept: %w", key, size, c.conf.MaxState, ErrStateTooLarge)
 	}
 	start := saga.Start{Run: NewID(), Definition: version, State: state, Time: time.Now().UTC()}
-	err := c.retry(ctx, func() error { return c.ns.Start(ctx, key, start, 0) })
+	err := c.retry(ctx, func(ctx context.Context) error { return c.ns.Start(ctx, key, start, 0) })
 	if errors.Is(err, streams.ErrExists) {
 		return c.startKnown(ctx, key, start, o)
 	}
@@ -153,7 +154,7 @@ func (c *Client) Start(ctx context.Context, key saga.Key, version int, state sag
 // startKnown handles an id that has commands already, perhaps this very Start, whose answer was lost.
 func (c *Client) startKnown(ctx context.Context, key saga.Key, start saga.Start, o startOptions) (Started, error) {
 	for {
-		starts, last, err := c.ns.Starts(ctx, key)
+		starts, last, err := c.starts(ctx, key)
 		if err != nil {
 			return Started{}, err
 		}
@@ -178,7 +179,7 @@ func (c *Client) startKnown(ctx context.Context, key saga.Key, start saga.Start,
 			return Started{}, known
 		}
 		start.Previous = latest.Run
-		err = c.retry(ctx, func() error { return c.ns.Start(ctx, key, start, last) })
+		err = c.retry(ctx, func(ctx context.Context) error { return c.ns.Start(ctx, key, start, last) })
 		if err == nil {
 			return Started{Key: key, Run: start.Run}, nil
 		}
@@ -188,14 +189,23 @@ func (c *Client) startKnown(ctx context.Context, key saga.Key, start saga.Start,
 	}
 }
 
+// attemptTimeout is how long a call waits for its answer before it is made again: an answer that has not come by then
+// was lost with a connection or a server.
+const attemptTimeout = 2 * time.Second
+
 // retry repeats a call while the server does not answer, until ctx ends.
-func (c *Client) retry(ctx context.Context, f func() error) error {
-	err := f()
+func (c *Client) retry(ctx context.Context, f func(ctx context.Context) error) error {
+	attempt := func() error {
+		ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+		defer cancel()
+		return f(ctx)
+	}
+	err := attempt()
 	if err == nil || !unanswered(err) {
 		return err
 	}
 	return untilDone(ctx, func() error {
-		if err = f(); err != nil && (!unanswered(err) || ctx.Err() != nil) {
+		if err = attempt(); err != nil && (!unanswered(err) || ctx.Err() != nil) {
 			return backoff.Permanent(err)
 		}
 		return err
@@ -204,8 +214,10 @@ func (c *Client) retry(ctx context.Context, f func() error) error {
 
 // unanswered tells a server that has not answered, and may yet, from one that has said no.
 func unanswered(err error) bool {
-	return errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) ||
-		errors.Is(err, nats.ErrDisconnected) || errors.Is(err, nats.ErrReconnectBufExceeded)
+	var lost net.Error // a connection that broke while it was written to, and every timeout
+	return errors.As(err, &lost) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders) ||
+		errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrDisconnected) ||
+		errors.Is(err, nats.ErrReconnectBufExceeded) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // Get gives a saga as its log has it now. A saga that was started and that no worker has taken up has the status
@@ -222,7 +234,7 @@ func (c *Client) Get(ctx context.Context, key saga.Key) (*saga.Instance, error) 
 		return in, nil
 	}
 	// Nothing, or an end: a Start may be waiting that has not reached the log.
-	starts, _, err := c.ns.Starts(ctx, key)
+	starts, _, err := c.starts(ctx, key)
 	if err != nil {
 		return nil, err
 	}
@@ -246,12 +258,26 @@ func pending(key saga.Key, start saga.Start) *saga.Instance {
 	return in
 }
 
+// instance gives the saga that the log's leader tells of.
 func (c *Client) instance(ctx context.Context, key saga.Key) (*saga.Instance, error) {
-	log, err := c.log.Load(ctx, key, saga.Latest)
+	var log saga.Log
+	err := c.retry(ctx, func(ctx context.Context) (err error) {
+		log, err = c.log.Load(ctx, key, saga.Latest)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
 	return saga.Fold(key, log.Commits)
+}
+
+// starts is [streams.Namespace.Starts], repeated while the server does not answer.
+func (c *Client) starts(ctx context.Context, key saga.Key) (starts []saga.Start, last uint64, err error) {
+	err = c.retry(ctx, func(ctx context.Context) (err error) {
+		starts, last, err = c.ns.Starts(ctx, key)
+		return err
+	})
+	return starts, last, err
 }
 
 // History gives a saga's commits, oldest first. The error is [ErrNotFound] where there are none and none to come.
@@ -259,7 +285,11 @@ func (c *Client) History(ctx context.Context, key saga.Key) ([]saga.Commit, erro
 	if err := key.Validate(); err != nil {
 		return nil, err
 	}
-	commits, err := c.log.History(ctx, key)
+	var commits []saga.Commit
+	err := c.retry(ctx, func(ctx context.Context) (err error) {
+		commits, err = c.log.History(ctx, key)
+		return err
+	})
 	if err != nil || len(commits) > 0 {
 		return commits, err
 	}
@@ -282,7 +312,7 @@ func (c *Client) Cancel(ctx context.Context, key saga.Key, opts ...CancelOption)
 	for _, opt := range opts {
 		opt(&cancel)
 	}
-	return c.retry(ctx, func() error { return c.ns.Send(ctx, key, cancel) })
+	return c.retry(ctx, func(ctx context.Context) error { return c.ns.Send(ctx, key, cancel) })
 }
 
 func endedError(in *saga.Instance) *EndedError {

@@ -26,11 +26,7 @@ func (c *Client) Wait(ctx context.Context, key saga.Key) (*saga.Instance, error)
 		return nil, err
 	}
 	defer w.stop()
-	var in *saga.Instance
-	err = c.retry(ctx, func() (err error) {
-		in, err = c.Get(ctx, key)
-		return err
-	})
+	in, err := c.Get(ctx, key)
 	if err != nil || in.Ended() {
 		return in, err
 	}
@@ -110,7 +106,7 @@ func (w *watch) await(ctx context.Context, run string) (*saga.Instance, error) {
 
 // look reads the saga's log from any replica: one that is behind is asked again.
 func (w *watch) look(ctx context.Context) (in *saga.Instance, err error) {
-	err = w.c.retry(ctx, func() error {
+	err = w.c.retry(ctx, func(ctx context.Context) error {
 		log, err := w.c.log.Load(ctx, w.key, saga.Any)
 		if err == nil {
 			in, err = saga.Fold(w.key, log.Commits)

@@ -32,7 +32,7 @@ const (
 	statusEnd      = "204"
 )
 
-// readTimeout bounds one read where the caller's context has no deadline.
+// readTimeout bounds one read.
 const readTimeout = 5 * time.Second
 
 // batchSize is how many messages one batched direct get asks for.
@@ -237,10 +237,7 @@ func (n *Namespace) each(ctx context.Context, stream, subject string, from, to u
 	return messages, nil
 }
 
-// withTimeout bounds a call whose context has no deadline.
+// withTimeout bounds a read: an answer that has not come soon was lost with a connection or a server.
 func withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
-	if _, ok := ctx.Deadline(); ok {
-		return ctx, func() {}
-	}
 	return context.WithTimeout(ctx, readTimeout)
 }
