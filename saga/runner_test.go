@@ -198,6 +198,43 @@ func TestAStateThatEncodesItselfIsHeldToTheRules(t *testing.T) {
 	}
 }
 
+// chain is a state that can be nested as deeply as one likes.
+type chain struct {
+	Next *chain `json:"next,omitempty"`
+}
+
+// A commit puts its state some levels deeper, and encoding/json reads no more than 10,000.
+func TestAStateThatIsKeptCanBeReadInACommit(t *testing.T) {
+	for _, levels := range []int{1, 8_999, 9_000, 9_001, 9_998, 9_999, 10_000, 20_000} {
+		t.Run(fmt.Sprint(levels), func(t *testing.T) {
+			r := runnerOf(t, func(_ context.Context, c *chain) error {
+				for range levels {
+					c.Next = &chain{}
+					c = c.Next
+				}
+				return nil
+			}, nothingOf[chain])
+			s, err := r.Run(t.Context(), doA, saga.State{})
+			if err != nil {
+				if levels <= 9_000 || !saga.IsPermanent(err) {
+					t.Errorf("error %v, permanent %v", err, saga.IsPermanent(err))
+				}
+				return
+			}
+			deepest := &saga.Commit{
+				Version: 1, Events: []saga.Event{saga.StepCompleted{Patch: saga.State{}.Diff(s)}}, Snapshot: &saga.Instance{State: s},
+			}
+			data, err := saga.EncodeCommit(deepest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := saga.DecodeCommit(data); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // jumpy panics on the way to or from JSON, as told.
 type jumpy struct{ Encoding, Decoding bool }
 

@@ -73,8 +73,12 @@ func unspelled(spelling string) (name string) {
 	return name
 }
 
+// maxNesting is how many levels deep a state's fields may be nested: encoding/json reads 10,000, and the commit around
+// the state takes a few of those.
+const maxNesting = 9_000
+
 // splitObject cuts compact, valid JSON into the object's top-level fields. It trusts the validity and checks
-// only that the value is an object.
+// only that the value is an object, and not nested too deeply.
 func splitObject(b []byte) (State, error) {
 	if len(b) < 2 || b[0] != '{' {
 		return State{}, errors.New("state is not a JSON object")
@@ -85,7 +89,10 @@ func splitObject(b []byte) (State, error) {
 			i++
 		}
 		nameEnd := stringEnd(b, i)
-		valueEnd := valueEnd(b, nameEnd+1) // past the colon
+		valueEnd, nesting := valueEnd(b, nameEnd+1) // past the colon
+		if nesting > maxNesting {
+			return State{}, fmt.Errorf("state is nested %d levels deep, at most %d are allowed", nesting, maxNesting)
+		}
 		s.fields = append(s.fields, field{name: string(b[i+1 : nameEnd-1]), value: b[nameEnd+1 : valueEnd : valueEnd]})
 		i = valueEnd
 	}
@@ -102,8 +109,8 @@ func stringEnd(b []byte, i int) int {
 	return i + 1
 }
 
-// valueEnd gives the index after the value that begins at b[i], which lies within an object.
-func valueEnd(b []byte, i int) int {
+// valueEnd gives the index after the value that begins at b[i], which lies within an object, and how deep it goes.
+func valueEnd(b []byte, i int) (end, nesting int) {
 	for depth := 0; ; {
 		switch b[i] {
 		case '"':
@@ -111,14 +118,15 @@ func valueEnd(b []byte, i int) int {
 			continue
 		case '{', '[':
 			depth++
+			nesting = max(nesting, depth)
 		case '}', ']':
 			if depth == 0 {
-				return i
+				return i, nesting
 			}
 			depth--
 		case ',':
 			if depth == 0 {
-				return i
+				return i, nesting
 			}
 		}
 		i++
