@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/metric"
 
 	"github.com/jetsaga/jetsaga/saga"
 	"github.com/jetsaga/jetsaga/streams"
@@ -51,6 +52,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Hooks are called as things happen. Default: none.
 	Hooks Hooks
+	// MeterProvider takes the engine's OpenTelemetry metrics, which docs/metrics.md lists. Default: none are made.
+	MeterProvider metric.MeterProvider
 }
 
 // withDefaults checks the configuration, tells all that is wrong at once, and fills in defaults.

@@ -70,7 +70,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("engine: %w", err)
 	}
-	w := newWorker(e.conf, e.registry, ns)
+	w, err := newWorker(e.conf, e.registry, ns)
+	if err != nil {
+		return err
+	}
 	if err := w.start(ctx); err != nil {
 		return fmt.Errorf("engine: %w", err)
 	}

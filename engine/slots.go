@@ -120,6 +120,16 @@ func (s *slots) holdBack(until time.Time) {
 	s.resume = until
 }
 
+// counts gives how many slots are free, lent and taken.
+func (s *slots) counts() (free, lent, taken int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range s.shares {
+		lent += h.lent
+	}
+	return s.free, lent, s.total - s.free - lent
+}
+
 // close stops lending.
 func (s *slots) close() {
 	s.mu.Lock()

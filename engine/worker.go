@@ -11,6 +11,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel/metric"
 
 	"github.com/jetsaga/jetsaga/saga"
 	"github.com/jetsaga/jetsaga/streams"
@@ -35,6 +36,7 @@ type worker struct {
 	journal  saga.Journal
 	log      *slog.Logger
 	slots    *slots
+	gauges   metric.Registration // nil without metrics
 	pullers  []*streams.Puller
 
 	ctx      context.Context //nolint:containedctx // of all activations; ends with stop
@@ -57,7 +59,7 @@ type command struct {
 	sequence uint64
 }
 
-func newWorker(conf Config, r *registry, ns *streams.Namespace) *worker {
+func newWorker(conf Config, r *registry, ns *streams.Namespace) (*worker, error) {
 	id := conf.Name + "-" + uuid.Must(uuid.NewV7()).String()
 	w := &worker{
 		conf: conf, registry: r, id: id, ns: ns, journal: ns.Log(),
@@ -70,7 +72,16 @@ func newWorker(conf Config, r *registry, ns *streams.Namespace) *worker {
 			w.log.Error("asking for commands", "stream", p.Stream(), "error", err)
 		}
 	})
-	return w
+	if conf.MeterProvider == nil {
+		return w, nil
+	}
+	i, err := newInstruments(conf.MeterProvider)
+	if err != nil {
+		return nil, err
+	}
+	w.conf.Hooks = i.hooks(conf.Hooks)
+	w.gauges, err = i.watchSlots(conf.MeterProvider, w.slots)
+	return w, err
 }
 
 // start begins to take commands. With an error nothing is left running.
@@ -134,6 +145,9 @@ func (w *worker) stop() {
 	w.cancel()
 	w.tasks.Wait()
 	w.link.close()
+	if w.gauges != nil {
+		_ = w.gauges.Unregister() // it cannot fail twice, and once is enough
+	}
 	if w.statuses != nil {
 		w.ns.Conn().RemoveStatusListener(w.statuses)
 	}

@@ -1,0 +1,87 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"github.com/jetsaga/jetsaga/engine"
+	"github.com/jetsaga/jetsaga/saga"
+)
+
+func TestMetricsCountWhatHappens(t *testing.T) {
+	f := newFleet(t)
+	reader := metric.NewManualReader()
+	provider := metric.NewMeterProvider(metric.WithReader(reader))
+	def := threeSteps(t, func(ctx context.Context, s *trip) error {
+		if s.Note == "fail" {
+			return saga.Permanent(errors.New("no"))
+		}
+		return does("hotel")(ctx, s)
+	}, saga.RetryPolicy{})
+	e := f.engine(engine.Config{MeterProvider: provider, Slots: 7}, def)
+	trips := engine.For(f.client(), def)
+	if _, err := trips.Run(withPatience(t), "t-1", trip{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := trips.Run(withPatience(t), "t-2", trip{Note: "fail"}); err == nil {
+		t.Fatal("it completed")
+	}
+	if err := e.Drain(withPatience(t)); err != nil {
+		t.Fatal(err)
+	}
+	got := collect(t, reader)
+	for metric, want := range map[string]float64{
+		"jetsaga.sagas.started definition=trip":                                              2,
+		"jetsaga.sagas.ended definition=trip,status=completed":                               1,
+		"jetsaga.sagas.ended definition=trip,reason=failed,status=compensated":               1,
+		"jetsaga.step.duration definition=trip,direction=do,outcome=completed,step=hotel":    1,
+		"jetsaga.step.duration definition=trip,direction=do,outcome=permanent,step=hotel":    1,
+		"jetsaga.step.duration definition=trip,direction=undo,outcome=completed,step=flight": 1,
+		"jetsaga.commands action=ack,command=Start,definition=trip":                          2,
+	} {
+		if got[metric] != want {
+			t.Errorf("%s is %v, want %v", metric, got[metric], want)
+		}
+	}
+	page, err := os.ReadFile("../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range got {
+		if name, _, _ := strings.Cut(name, " "); !strings.Contains(string(page), "`"+name+"`") {
+			t.Errorf("docs/metrics.md does not tell of %s", name)
+		}
+	}
+}
+
+// collect gives sums, and counts of histograms, by name and attributes.
+func collect(t *testing.T, r metric.Reader) map[string]float64 {
+	t.Helper()
+	var all metricdata.ResourceMetrics
+	if err := r.Collect(t.Context(), &all); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, scope := range all.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			switch data := m.Data.(type) {
+			case metricdata.Sum[int64]:
+				for _, p := range data.DataPoints {
+					got[m.Name+" "+p.Attributes.Encoded(attribute.DefaultEncoder())] = float64(p.Value)
+				}
+			case metricdata.Histogram[float64]:
+				for _, p := range data.DataPoints {
+					got[m.Name+" "+p.Attributes.Encoded(attribute.DefaultEncoder())] = float64(p.Count)
+				}
+			}
+		}
+	}
+	return got
+}
