@@ -269,7 +269,7 @@ func (f *fair) claims(histories map[string][]saga.Commit) (waits []time.Duration
 			owner = c.By
 		}
 	}
-	if leeway := streams.AckWait - streams.HeartbeatEvery; taken > 0 && f.stall() < leeway {
+	if leeway := streams.AckWait - streams.HeartbeatEvery; taken > 0 && f.stall() < leeway && !raced {
 		f.t.Errorf("%d sagas were claimed from living workers, and the machine held none of them up for more than %v", taken, f.stall())
 	}
 	f.t.Logf("%d sagas were claimed from living workers; the longest that the machine held one up was %v", taken, f.stall())
@@ -306,7 +306,10 @@ func TestKilledWorkersLoseNoSaga(t *testing.T) {
 	if len(waits) == 0 {
 		t.Error("no saga was orphaned, so nothing was shown")
 	}
-	if p99 := percentile(waits, 99); p99 > time.Second+f.stall() {
+	switch p99 := percentile(waits, 99); {
+	case raced:
+		t.Log("the time is not held against workers under the race detector")
+	case p99 > time.Second+f.stall():
 		t.Errorf("99 of 100 orphans went on within %v, want 1s; the machine held no worker up for more than %v", p99, f.stall())
 	}
 }
