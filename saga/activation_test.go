@@ -1,6 +1,7 @@
 package saga_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -88,7 +89,7 @@ func TestEvery64thCommitHasASnapshotForReadersToBeginAt(t *testing.T) {
 		}
 		c.Snapshot = nil
 		folded.Evolve(&c)
-		if got, want := mustJSON(log[i].Snapshot), mustJSON(folded); string(got) != string(want) {
+		if got, want := mustJSON(log[i].Snapshot), mustJSON(folded); !bytes.Equal(got, want) {
 			t.Errorf("the snapshot of commit %d is\n%s\nfolding gives\n%s", c.Version, got, want)
 		}
 	}

@@ -21,7 +21,7 @@ func TestPermanentMarksAnErrorThroughAnyWrapping(t *testing.T) {
 		{"a marked error", saga.Permanent(io.EOF), true},
 		{"one that wraps it", fmt.Errorf("charge: %w", saga.Permanent(io.EOF)), true},
 		{"one that joins it", errors.Join(io.ErrNoProgress, saga.Permanent(io.EOF)), true},
-		{"one that only cites it", fmt.Errorf("charge: %v", saga.Permanent(io.EOF)), false},
+		{"one that only cites it", errors.New("charge: " + saga.Permanent(io.EOF).Error()), false},
 		{"marked twice", saga.Permanent(saga.Permanent(io.EOF)), true},
 		{"with a rest", saga.RetryAfter(saga.Permanent(io.EOF), time.Second), true},
 		{"a rest alone", saga.RetryAfter(io.EOF, time.Second), false},
@@ -77,7 +77,7 @@ func TestErrorsSayWhatHappenedToWhat(t *testing.T) {
 		if got := test.err.Error(); got != test.text {
 			t.Errorf("%T says %q, want %q", test.err, got, test.text)
 		}
-		if got := errors.Unwrap(test.err); got != test.unwraps {
+		if got := errors.Unwrap(test.err); !errors.Is(got, test.unwraps) {
 			t.Errorf("%T unwraps to %v, want %v", test.err, got, test.unwraps)
 		}
 	}

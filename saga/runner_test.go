@@ -278,7 +278,7 @@ type (
 	withTime      struct{ V time.Time }
 	withHidden    struct {
 		V int
-		v int
+		_ int
 	}
 	withIgnored struct {
 		V int `json:"-"`
@@ -310,8 +310,7 @@ func TestTheLiveValueIsKeptOnlyForTypesThatAreTheSameAfterATripThroughJSON(t *te
 		D float32
 		E string `json:"e,omitempty"`
 		F [3]struct{ G int16 }
-		H int `json:"-,"`
-		I int `json:",string"`
+		H int `json:",string"`
 	}](t, true)
 
 	checkLive[withSlice](t, false)

@@ -29,6 +29,7 @@ func printAction(action saga.Action) string {
 		return fmt.Sprintf("%s in %v: %v", s, action.Delay, action.Reason)
 	case saga.ActReject:
 		return fmt.Sprintf("%s: %v", s, action.Reason)
+	case saga.ActAck, saga.ActDrop:
 	}
 	for _, name := range slices.Sorted(maps.Keys(action.Rearm)) {
 		s += fmt.Sprintf(", after setting %s at %s", name, since(action.Rearm[name].At))

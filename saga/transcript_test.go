@@ -22,7 +22,7 @@ import (
 //	----
 //	what the directive prints, up to an empty line
 //
-// The directives are the methods of the world in transcript_world_test.go. After a change that is meant,
+// The directives are listed in carryOut, in transcript_world_test.go. After a change that is meant,
 //
 //	go test ./saga -run TestTranscripts -update
 //
