@@ -1,0 +1,72 @@
+SHELL       := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+GOLANGCI_LINT_VERSION := v2.15.0
+GOLANGCI_LINT         := $(or $(shell go env GOBIN),$(shell go env GOPATH)/bin)/golangci-lint
+
+# For each fuzz target; how many schedules to simulate; the percentage of saga that its own tests have to cover.
+FUZZTIME  ?= 10s
+SEEDS     ?= 100000
+MIN_COVER := 95
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: build
+build: ## compile everything
+	go build ./...
+
+.PHONY: test
+test: ## all tests, in their ordinary size
+	go test ./...
+
+.PHONY: race
+race: ## all tests under the race detector
+	go test -race ./...
+
+.PHONY: lint
+lint: ## golangci-lint in the version that is pinned above, installed if it is missing
+	@[ "$$($(GOLANGCI_LINT) version --short 2>/dev/null)" = "$(GOLANGCI_LINT_VERSION:v%=%)" ] || \
+		go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	$(GOLANGCI_LINT) run
+
+.PHONY: fmt
+fmt: ## format the code as lint wants it
+	$(GOLANGCI_LINT) fmt
+
+.PHONY: cover
+cover: ## the coverage of saga by its own tests, which has a minimum
+	go test -coverprofile=coverage.out ./saga
+	@go tool cover -func=coverage.out | awk -v min=$(MIN_COVER) '/^total:/ { got = $$3 } \
+		END { print "saga: " got " covered, above " min "% demanded"; exit got + 0 <= min }'
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (10s)
+	@go test -list '^Fuzz' ./... | \
+		awk '/^Fuzz/ { name[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, name[i]; n = 0 }' | \
+		while read -r package name; do \
+			echo "$$package $$name"; \
+			go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
+		done
+
+.PHONY: simulate
+simulate: ## the simulation of the protocol over SEEDS (100000) schedules
+	go test ./testutil/simulation -run '^TestSimulation$$' -timeout 60m -v -simulation.seeds=$(SEEDS)
+
+.PHONY: long
+long: ## the tests behind the build tag long, one package at a time: they measure, and kill processes
+	go test -tags=long -timeout 30m -p 1 -v -count=1 $$(grep -rl --include='*_test.go' '^//go:build long' . | xargs -n 1 dirname | sort -u)
+
+.PHONY: bench
+bench: ## the engine against a bare loop that sends the same messages
+	go run ./benchmarks
+
+.PHONY: bench-check
+bench-check: ## the variants with thresholds; fails if one is missed
+	go run ./benchmarks -server-process -check -variants success,one-at-a-time
+
+.PHONY: ci
+ci: ## all that CI runs
+	.ci/run
