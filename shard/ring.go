@@ -12,8 +12,8 @@ import (
 // share closer to 1/n; the cost is paid once, when the ring is made.
 const DefaultVirtualNodes = 128
 
-// Ring gives each shard to one of its members, by consistent hashing with bounded loads. It does not change; a
-// changed membership is another ring.
+// Ring gives each shard to one of its members, by consistent hashing with bounded loads. [NewRing] makes one. It does
+// not change; a changed membership is another ring, and [Plan] tells what lies between them.
 type Ring struct {
 	members []string
 	owner   [Count]int // an index into members
@@ -25,9 +25,8 @@ type point struct {
 	member int
 }
 
-// NewRing places the shards on the members, each with that many virtual nodes; 0 is [DefaultVirtualNodes]. No member
-// owns more than [Bound] shards. Members must have names and be distinct, and there may be no more of them than
-// shards.
+// NewRing places the shards on the members, each with that many virtual nodes; 0 is [DefaultVirtualNodes]. Each member
+// owns at least one shard, and at most [Bound]. It fails unless there are from 1 to [Count] members, named and distinct.
 func NewRing(members []string, virtualNodes int) (*Ring, error) {
 	if virtualNodes == 0 {
 		virtualNodes = DefaultVirtualNodes
@@ -35,17 +34,17 @@ func NewRing(members []string, virtualNodes int) (*Ring, error) {
 	members = slices.Sorted(slices.Values(members))
 	switch {
 	case len(members) == 0:
-		return nil, errors.New("ring: has no members")
+		return nil, errors.New("ring has no members")
 	case len(members) > Count:
-		return nil, fmt.Errorf("ring: has %d members, but there are %d shards", len(members), Count)
+		return nil, fmt.Errorf("ring has %d members, and only %d shards to give them", len(members), Count)
 	case virtualNodes < 0:
-		return nil, fmt.Errorf("ring: %d virtual nodes", virtualNodes)
+		return nil, fmt.Errorf("ring has %d virtual nodes a member; 0 is the default, %d", virtualNodes, DefaultVirtualNodes)
 	case members[0] == "":
-		return nil, errors.New("ring: has a member without a name")
+		return nil, errors.New("ring has a member without a name")
 	}
 	for i := range members[1:] {
 		if members[i] == members[i+1] {
-			return nil, fmt.Errorf("ring: has the member %q twice", members[i])
+			return nil, fmt.Errorf("ring has the member %q twice", members[i])
 		}
 	}
 	r := &Ring{members: members}
@@ -53,8 +52,9 @@ func NewRing(members []string, virtualNodes int) (*Ring, error) {
 	return r, nil
 }
 
-// Bound is the largest number of shards that one of n members may own: a quarter above the even share.
-func Bound(n int) int { return (Count*5/4 + n - 1) / n }
+// Bound is the largest number of shards that one of n members may own: a quarter above the even share, rounded up,
+// that is ceil(320/n), and never more than there are. n is at least 1.
+func Bound(n int) int { return min(Count, (Count*5/4+n-1)/n) }
 
 // circle gives all virtual nodes in the order of their hashes.
 func circle(members []string, virtualNodes int) []point {
@@ -81,7 +81,8 @@ func mix(h uint64) uint64 {
 	return h
 }
 
-// place gives each shard to the next point's member that is below its bound, then sees that no member goes without.
+// place gives each shard to the first member from its point on that is below its bound, then sees that no member goes
+// without. The search ends: the bounds of all members together exceed the shards.
 func (r *Ring) place(points []point) {
 	bound := Bound(len(r.members))
 	load := make([]int, len(r.members))
@@ -107,7 +108,8 @@ func (r *Ring) place(points []point) {
 	}
 }
 
-// feed gives a member without shards one of the fullest member's.
+// feed gives a member without shards the first of the fullest member's, who has two at least: there are no more members
+// than shards.
 func (r *Ring) feed(hungry int, load []int) {
 	fullest := 0
 	for m := range load {
@@ -127,7 +129,7 @@ func (r *Ring) Members() []string { return slices.Clone(r.members) }
 // Owner gives the member that owns a shard.
 func (r *Ring) Owner(s Shard) string { return r.members[r.owner[s]] }
 
-// Shards gives a member's shards in order.
+// Shards gives a member's shards in order, and none for who is no member.
 func (r *Ring) Shards(member string) []Shard {
 	var shards []Shard
 	for s, m := range &r.owner {
@@ -136,22 +138,4 @@ func (r *Ring) Shards(member string) []Shard {
 		}
 	}
 	return shards
-}
-
-// Move is one shard's way from a stream to another.
-type Move struct {
-	Shard    Shard
-	From, To string
-}
-
-// Plan gives the moves that turn one ring into another, in the order of the shards.
-func Plan(from, to *Ring) []Move {
-	var moves []Move
-	for i := range Count {
-		s := Shard(i)
-		if a, b := from.Owner(s), to.Owner(s); a != b {
-			moves = append(moves, Move{s, a, b})
-		}
-	}
-	return moves
 }

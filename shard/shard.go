@@ -22,8 +22,8 @@ const (
 // separator stands between definition and id in what is hashed. No name can contain it.
 const separator = 0
 
-// Of gives the shard of a saga: FNV-1a over the definition, a zero byte and the id, its eight bytes folded into one
-// by exclusive or.
+// Of gives the shard of a saga: 64-bit FNV-1a over the definition, a zero byte and the id, whose eight bytes are
+// folded into one by exclusive or. It allocates nothing.
 func Of(definition, id string) Shard {
 	h := add(fnvOffset, definition)
 	h = (h ^ separator) * fnvPrime
@@ -34,6 +34,7 @@ func Of(definition, id string) Shard {
 	return Shard(h) //nolint:gosec // the low byte is what is meant
 }
 
+// add continues an FNV-1a hash with the bytes of s.
 func add(h uint64, s string) uint64 {
 	for i := range len(s) {
 		h = (h ^ uint64(s[i])) * fnvPrime
@@ -49,10 +50,10 @@ var names = func() (n [Count]string) {
 	return n
 }()
 
-// String gives the shard as it stands in a subject: three digits.
+// String gives the shard as it stands in a subject: three digits. It allocates nothing.
 func (s Shard) String() string { return names[s] }
 
-// Parse reads what [Shard.String] gives, and nothing else.
+// Parse reads what [Shard.String] gives, and fails for anything else, other spellings of a number included.
 func Parse(token string) (Shard, error) {
 	n, err := strconv.ParseUint(token, 10, 8)
 	if err != nil || names[n] != token {
