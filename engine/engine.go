@@ -70,7 +70,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("engine: %w", err)
 	}
-	w, err := newWorker(e.conf, e.registry, ns)
+	w, err := newWorker(e.conf, e.registry, ns) //nolint:contextcheck // a hook has no context: it is told of what has happened
 	if err != nil {
 		return err
 	}
