@@ -385,3 +385,42 @@ func TestAResultOutlivesTheServer(t *testing.T) {
 		t.Errorf("it ended as %+v, %v, after %s runs of the step", s, err, strconv.Itoa(runs))
 	}
 }
+
+// A step that outlasts the server is left to its worker, which is alive, though the server has forgotten who that is.
+func TestALongStepOutlivesTheServer(t *testing.T) {
+	server := testutil.StartServerProcess(t, t.TempDir())
+	begun, proceed := make(chan struct{}, 10), make(chan struct{})
+	var runs atomic.Int64
+	def := threeSteps(t, func(ctx context.Context, s *trip) error {
+		runs.Add(1)
+		begun <- struct{}{}
+		<-proceed
+		return does("hotel")(ctx, s)
+	}, saga.RetryPolicy{})
+	f := &fleet{t: t}
+	for range 3 {
+		f.nc = testutil.Connect(t, server, engine.ConnectOptions()...)
+		f.engine(engine.Config{}, def)
+	}
+	trips := engine.For(f.client(), def)
+	ctx := withPatience(t)
+	const sagas = 20
+	for i := range sagas {
+		if _, err := trips.Start(ctx, "t-"+strconv.Itoa(i), trip{}); err != nil {
+			t.Fatal(err)
+		}
+		receive(t, begun)
+	}
+	server.Kill()
+	server.Restart()
+	rest(4 * time.Second)
+	close(proceed)
+	for i := range sagas {
+		if s, err := trips.Wait(ctx, "t-"+strconv.Itoa(i)); err != nil || s.State.Log != "flight hotel car " {
+			t.Errorf("it ended as %+v, %v", s, err)
+		}
+	}
+	if runs.Load() != sagas {
+		t.Errorf("%d sagas ran their second step %d times", sagas, runs.Load())
+	}
+}

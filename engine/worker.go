@@ -23,6 +23,9 @@ const (
 	// holdBack is how long a worker that reconnected takes no commands, so that whoever is alive can say so and can
 	// store the results that it has kept.
 	holdBack = streams.AckWait
+	// handBack is how long after a reconnect a command that was delivered before is given back. A restarted server
+	// delivers some at once, whatever sign of life their workers give; given back, a command waits for one again.
+	handBack = 2 * holdBack
 	// doubt is how long after a reconnect a first delivery is not taken for the first.
 	doubt = 10 * time.Second
 )
@@ -208,7 +211,8 @@ func (w *worker) hold(a *activation) holding {
 	switch {
 	case w.draining:
 		return heldNoMore
-	case w.link.backWithin(holdBack, a.since):
+	case w.link.backWithin(holdBack, a.since),
+		a.delivery.Count > 1 && w.link.backWithin(handBack, a.since):
 		return heldNotYet
 	}
 	w.held[a.command()] = a
