@@ -17,18 +17,38 @@ type app struct {
 	out, err io.Writer
 	conn     connection
 	output   string // "text" or "json"
+	begun    bool   // the command line was in order, and its command runs
 }
 
 // run carries out one command line and gives the exit code. An error is one line on stderr.
 func run(ctx context.Context, args []string, in io.Reader, out, err io.Writer) int {
 	a := &app{in: in, out: out, err: err}
-	root := a.root()
+	root := a.root() //nolint:contextcheck // the commands take it from cobra
 	root.SetArgs(args)
 	failure := root.ExecuteContext(ctx)
+	if failure != nil && !a.begun {
+		failure = &usageError{failure} // cobra's own complaints have no type
+	}
 	if failure != nil && !errors.Is(failure, errNo) {
-		_, _ = fmt.Fprintln(err, "sagactl: "+strings.Join(strings.Fields(failure.Error()), " "))
+		_, _ = fmt.Fprintln(err, "sagactl: "+a.complaint(failure))
 	}
 	return exitCode(failure)
+}
+
+// complaint puts what went wrong into one line.
+func (a *app) complaint(failure error) string {
+	text := failure.Error()
+	var stopped *stoppedError
+	switch {
+	case errors.Is(failure, context.Canceled) && !errors.As(failure, &stopped):
+		text = "interrupted"
+	case errors.Is(failure, context.DeadlineExceeded):
+		text += fmt.Sprintf("; the server did not answer within %v", a.conn.timeout)
+	}
+	if said := a.conn.async.Load(); said != nil && exitCode(failure) == exitServer {
+		text += "; the server said: " + (*said).Error()
+	}
+	return strings.Join(strings.Fields(text), " ")
 }
 
 func (a *app) root() *cobra.Command {
@@ -42,7 +62,7 @@ func (a *app) root() *cobra.Command {
 			if a.output != "text" && a.output != "json" {
 				return usagef("--output is %q, must be text or json", a.output)
 			}
-			return nil
+			return a.conn.fromEnvironment()
 		},
 	}
 	root.SetIn(a.in)
@@ -60,6 +80,12 @@ func (a *app) root() *cobra.Command {
 	for _, c := range root.Commands() {
 		if c.Args == nil {
 			c.Args = arguments()
+		}
+		if do := c.RunE; do != nil {
+			c.RunE = func(cmd *cobra.Command, args []string) error {
+				a.begun = true
+				return do(cmd, args)
+			}
 		}
 	}
 	return root

@@ -16,7 +16,8 @@ func (a *app) cancel() *cobra.Command {
 		Use:   "cancel DEFINITION ID",
 		Short: "Ask for a saga to be undone",
 		Long: "Cancel asks for a saga to be undone: what it has completed is compensated. A saga that has passed its pivot goes on, " +
-			"and the request is only recorded. A step that is running is let to end.",
+			"and the request is only recorded. A step that is running is let to end. With --wait the exit code is 1 unless the saga was undone.\n\n" +
+			"With -o json: definition, id, reason, by, requested; with --wait, what get prints.",
 		Example: `  sagactl cancel place-order o-1 --reason "customer called"`,
 		Args:    arguments("DEFINITION", "ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -29,7 +30,9 @@ func (a *app) cancel() *cobra.Command {
 				return err
 			}
 			defer nc.Close()
-			if err := c.Cancel(cmd.Context(), key, engine.Because(reason), engine.By(by)); err != nil {
+			ctx, stop := a.asking(cmd.Context())
+			defer stop()
+			if err := c.Cancel(ctx, key, engine.Because(reason), engine.By(by)); err != nil {
 				return err
 			}
 			switch {
@@ -38,9 +41,15 @@ func (a *app) cancel() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.show(in)
+				if err := a.show(in); err != nil {
+					return err
+				}
+				if in.Status != saga.StatusCompensated {
+					return errNo
+				}
+				return nil
 			case a.json():
-				return a.printJSON(map[string]any{"definition": key.Definition, "id": key.ID, "requested": true})
+				return a.printJSON(map[string]any{"definition": key.Definition, "id": key.ID, "reason": reason, "by": by, "requested": true})
 			default:
 				a.printf("%s: cancellation requested\n", key)
 				return nil

@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/pflag"
 	"github.com/synadia-io/orbit.go/natscontext"
 
@@ -23,48 +27,133 @@ type connection struct {
 	tlsCA, tlsCert, tlsKey       string
 	namespace                    string
 	timeout                      time.Duration
+
+	domain, prefix string                // of JetStream, where a NATS context names one
+	async          atomic.Pointer[error] // what the server last complained of outside an answer
 }
 
+// flags adds the flags. What the environment holds is no flag's default: help would print it, and it may be a secret.
 func (c *connection) flags(f *pflag.FlagSet) {
-	server := os.Getenv("NATS_URL")
-	if server == "" {
-		server = nats.DefaultURL
-	}
-	f.StringVarP(&c.server, "server", "s", server, "URLs of the NATS server, separated by commas (env NATS_URL)")
-	f.StringVar(&c.context, "context", os.Getenv("NATS_CONTEXT"), "name of a NATS context to use instead of the other connection flags (env NATS_CONTEXT)")
-	f.StringVar(&c.creds, "creds", os.Getenv("NATS_CREDS"), "file of user credentials (env NATS_CREDS)")
-	f.StringVar(&c.nkey, "nkey", os.Getenv("NATS_NKEY"), "file of an nkey seed (env NATS_NKEY)")
-	f.StringVar(&c.user, "user", os.Getenv("NATS_USER"), "user name (env NATS_USER)")
-	f.StringVar(&c.password, "password", os.Getenv("NATS_PASSWORD"), "password (env NATS_PASSWORD)")
+	f.StringVarP(&c.server, "server", "s", "", "URLs of the NATS server, separated by commas (env NATS_URL; default "+nats.DefaultURL+")")
+	f.StringVar(&c.context, "context", "", "NATS context to use instead of the other connection flags (env NATS_CONTEXT)")
+	f.StringVar(&c.creds, "creds", "", "file of user credentials (env NATS_CREDS)")
+	f.StringVar(&c.nkey, "nkey", "", "file of an nkey seed (env NATS_NKEY)")
+	f.StringVar(&c.user, "user", "", "user name (env NATS_USER)")
+	f.StringVar(&c.password, "password", "", "password (env NATS_PASSWORD)")
 	f.StringVar(&c.tlsCA, "tlsca", "", "file of the certificate authority")
 	f.StringVar(&c.tlsCert, "tlscert", "", "file of the client certificate")
 	f.StringVar(&c.tlsKey, "tlskey", "", "file of the client certificate's key")
 	f.StringVarP(&c.namespace, "namespace", "n", streams.DefaultNamespace, "namespace of the sagas")
-	f.DurationVar(&c.timeout, "timeout", 5*time.Second, "how long to wait for the server")
+	f.DurationVar(&c.timeout, "timeout", 5*time.Second, "how long the server may take to answer")
 }
 
-// dial connects to the server.
+// fromEnvironment fills in what no flag says. A server that is named by flag is not overruled by a context that is not.
+func (c *connection) fromEnvironment() error {
+	if c.server != "" && c.context != "" {
+		return usagef("--server and --context exclude each other")
+	}
+	if c.timeout <= 0 {
+		return usagef("--timeout is %v, must be positive", c.timeout)
+	}
+	if c.server == "" {
+		set(&c.context, "NATS_CONTEXT")
+	}
+	for variable, value := range map[string]*string{
+		"NATS_URL": &c.server, "NATS_CREDS": &c.creds, "NATS_NKEY": &c.nkey, "NATS_USER": &c.user, "NATS_PASSWORD": &c.password,
+	} {
+		set(value, variable)
+	}
+	if c.server == "" {
+		c.server = nats.DefaultURL
+	}
+	return nil
+}
+
+func set(value *string, variable string) {
+	if *value == "" {
+		*value = os.Getenv(variable)
+	}
+}
+
+// dial connects to the server. A setting that cannot be used is a usageError, and nothing was connected to.
 func (c *connection) dial() (*nats.Conn, error) {
-	opts := []nats.Option{nats.Name("sagactl"), nats.Timeout(c.timeout), nats.MaxReconnects(-1), nats.ReconnectWait(100 * time.Millisecond)}
+	connecting := false
+	opts := []nats.Option{
+		nats.Name("sagactl"), nats.Timeout(c.timeout), nats.MaxReconnects(-1), nats.ReconnectWait(100 * time.Millisecond),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { c.async.Store(&err) }),
+	}
+	// Options are applied before the first byte is sent; past the last one, what fails is the server.
+	last := func(*nats.Options) error { connecting = true; return nil }
+	var nc *nats.Conn
+	var err error
+	where := "by the context " + c.context
 	if c.context != "" {
-		nc, _, err := natscontext.Connect(c.context, opts...)
-		if err != nil {
-			return nil, fmt.Errorf("NATS context %q: %w", c.context, err)
+		var settings natscontext.Settings
+		nc, settings, err = natscontext.Connect(c.context, append(opts, last)...)
+		c.domain, c.prefix = settings.JSDomain, settings.JSAPIPrefix
+	} else {
+		if where, err = withoutSecrets(c.server); err != nil {
+			return nil, err
 		}
-		return nc, nil
+		var auth []nats.Option
+		if auth, err = c.auth(); err != nil {
+			return nil, err
+		}
+		where = "at " + where
+		nc, err = nats.Connect(c.server, append(append(opts, auth...), last)...)
 	}
-	auth, err := c.auth()
-	if err != nil {
-		return nil, err
-	}
-	nc, err := nats.Connect(c.server, append(opts, auth...)...)
-	if err != nil {
-		return nil, fmt.Errorf("cannot reach NATS at %s: %w", c.server, err)
+	switch {
+	case err != nil && !connecting:
+		return nil, usagef("%w", err)
+	case err != nil:
+		return nil, &unreachableError{where, err}
 	}
 	return nc, nil
 }
 
+// unreachableError tells that there was no connection to be had.
+type unreachableError struct {
+	where string // "at" its address, without secrets, or "by the context" of a name
+	err   error
+}
+
+func (e *unreachableError) Error() string {
+	return fmt.Sprintf("cannot reach NATS %s: %v", e.where, e.err)
+}
+func (e *unreachableError) Unwrap() error { return e.err }
+
+// withoutSecrets gives server addresses as they may be printed. A user name may be a token, so it is hidden, too.
+func withoutSecrets(servers string) (string, error) {
+	addresses := strings.Split(servers, ",")
+	for i, address := range addresses {
+		address = strings.TrimSpace(address)
+		if !strings.Contains(address, "://") {
+			address = "nats://" + address
+		}
+		u, err := url.Parse(address)
+		if err != nil || u.Host == "" {
+			return "", usagef("--server, or NATS_URL, is not an address such as %s", nats.DefaultURL)
+		}
+		if u.User != nil {
+			u.User = url.User("xxxxx")
+		}
+		addresses[i] = u.String()
+	}
+	return strings.Join(addresses, ","), nil
+}
+
 func (c *connection) auth() ([]nats.Option, error) {
+	if (c.tlsCert == "") != (c.tlsKey == "") {
+		return nil, usagef("--tlscert and --tlskey go together")
+	}
+	for flag, file := range map[string]string{"--creds": c.creds, "--tlsca": c.tlsCA, "--tlscert": c.tlsCert, "--tlskey": c.tlsKey} {
+		if file == "" {
+			continue
+		}
+		if _, err := os.Stat(file); err != nil {
+			return nil, usagef("%s: %w", flag, err)
+		}
+	}
 	var opts []nats.Option
 	if c.creds != "" {
 		opts = append(opts, nats.UserCredentials(c.creds))
@@ -82,9 +171,6 @@ func (c *connection) auth() ([]nats.Option, error) {
 	if c.tlsCA != "" {
 		opts = append(opts, nats.RootCAs(c.tlsCA))
 	}
-	if (c.tlsCert == "") != (c.tlsKey == "") {
-		return nil, usagef("--tlscert and --tlskey go together")
-	}
 	if c.tlsCert != "" {
 		opts = append(opts, nats.ClientCert(c.tlsCert, c.tlsKey))
 	}
@@ -93,23 +179,53 @@ func (c *connection) auth() ([]nats.Option, error) {
 
 // client connects and gives a client for a namespace that exists. The caller closes the connection.
 func (a *app) client(ctx context.Context) (*engine.Client, *nats.Conn, error) {
+	return a.clientBy(ctx, engine.OpenClient)
+}
+
+func (a *app) clientBy(ctx context.Context, open func(context.Context, engine.Config) (*engine.Client, error)) (*engine.Client, *nats.Conn, error) {
 	nc, err := a.conn.dial()
 	if err != nil {
 		return nil, nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, a.conn.timeout)
+	ctx, cancel := a.asking(ctx)
 	defer cancel()
-	c, err := engine.OpenClient(ctx, a.engineConfig(nc))
+	conf, err := a.engineConfig(nc)
 	if err != nil {
 		nc.Close()
-		if errors.Is(err, streams.ErrNotFound) {
-			err = fmt.Errorf("%w at %s; a worker creates them when it starts", err, a.conn.server)
-		}
 		return nil, nil, err
+	}
+	c, err := open(ctx, conf)
+	if err != nil {
+		nc.Close()
+		return nil, nil, a.explain(err)
 	}
 	return c, nc, nil
 }
 
-func (a *app) engineConfig(nc *nats.Conn) engine.Config {
-	return engine.Config{Conn: nc, Namespace: a.conn.namespace, Logger: slog.New(slog.DiscardHandler)}
+// asking bounds what the server is asked.
+func (a *app) asking(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, a.conn.timeout)
+}
+
+// explain says what to do where there is no namespace.
+func (a *app) explain(err error) error {
+	if errors.Is(err, streams.ErrNotFound) {
+		return fmt.Errorf("%w; a worker creates it when it starts, and so does: sagactl start --create", err)
+	}
+	return err
+}
+
+func (a *app) engineConfig(nc *nats.Conn) (engine.Config, error) {
+	conf := engine.Config{Conn: nc, Namespace: a.conn.namespace, Logger: slog.New(slog.DiscardHandler)}
+	var err error
+	switch {
+	case a.conn.domain != "":
+		conf.JetStream, err = jetstream.NewWithDomain(nc, a.conn.domain)
+	case a.conn.prefix != "":
+		conf.JetStream, err = jetstream.NewWithAPIPrefix(nc, a.conn.prefix)
+	}
+	if err != nil {
+		return conf, usagef("NATS context %q: %w", a.conn.context, err)
+	}
+	return conf, nil
 }

@@ -1,11 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"fmt"
+	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -34,39 +34,50 @@ func (a *app) demo() *cobra.Command {
 		Short: "Run orders through a saga on an embedded NATS server, and reconcile stock and money",
 		Long: "Demo runs an order saga (reserve stock, charge card, ship) against small inventory, payment and carrier services with " +
 			"durable ledgers. A share of the orders fails as real ones do: declined cards, too little stock, a flaky carrier, addresses " +
-			"nobody delivers to. At the end the ledgers are held against the outcomes, to the unit; the exit code is 1 if they differ.\n\n" +
-			"Kill it at any moment, with SIGKILL too, and start it again: it goes on where it was.",
+			"nobody delivers to. At the end the ledgers are held against the outcomes, to the unit; the exit code is 1 if they differ, " +
+			"and the directory is then left for a look.\n\n" +
+			"Kill it at any moment, with SIGKILL too, and start it again with the same flags: it goes on where it was. Once finished, the " +
+			"next demo in the directory begins anew.\n\n" +
+			"With -o json: report (of the ledgers and the outcomes), reconciled, resumed, ended (sagas that ended in this run), seconds, " +
+			"server, data.",
 		Example: "  sagactl demo\n  sagactl demo --orders 5000\n  sagactl demo --input orders.jsonl\n  sagactl demo --keep   # then: sagactl history place-order order-000001",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.runDemo(cmd.Context(), f) },
 	}
 	flags := cmd.Flags()
 	flags.IntVar(&f.orders, "orders", 1000, "how many orders to generate")
 	flags.Uint64Var(&f.seed, "seed", 42, "what the orders are generated from")
-	flags.StringVar(&f.input, "input", "", "file of orders to run instead, one JSON object a line; see examples/order")
-	flags.StringVar(&f.data, "data", filepath.Join(os.TempDir(), "jetsaga-demo"), "directory to keep everything in")
+	flags.StringVar(&f.input, "input", "", "orders to run instead, one JSON object a line, in a file or - for standard input; see examples/order")
+	flags.StringVar(&f.data, "data", defaultSite(), "directory to keep everything in")
 	flags.BoolVar(&f.fresh, "fresh", false, "begin anew, whatever an unfinished demo has left in the directory")
 	flags.BoolVar(&f.keep, "keep", false, "keep the server running in the end, for inspection, until Ctrl-C")
 	flags.IntVar(&f.port, "port", -1, "port for the server to listen on; -1 for a free one")
 	cmd.MarkFlagsMutuallyExclusive("orders", "input")
+	cmd.MarkFlagsMutuallyExclusive("seed", "input")
 	return cmd
 }
 
 func (a *app) runDemo(ctx context.Context, f demoFlags) (err error) {
-	orders, err := f.load()
+	if err := checkPortFlag(f.port); err != nil {
+		return err
+	}
+	orders, task, err := a.loadOrders(f)
 	if err != nil {
 		return err
 	}
-	site, err := openSite(f.data, describeDemo(f), f.fresh)
+	if err := checkPort(ctx, embedded.DefaultHost, f.port); err != nil {
+		return err
+	}
+	site, err := openSite(f.data, task, f.fresh)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, site.close()) }()
-	server, err := embedded.Start(ctx, embedded.Config{StoreDir: site.path("nats"), Port: f.port})
+	server, err := embedded.Start(ctx, embedded.Config{StoreDir: site.path(siteNATS), Port: f.port})
 	if err != nil {
-		return err
+		return interrupted(ctx, err)
 	}
 	defer server.Stop()
-	services, err := shop.Open(shop.Config{Dir: site.path("ledgers"), Stock: shop.InitialStock(orders)})
+	services, err := shop.Open(shop.Config{Dir: site.path(siteLedgers), Stock: shop.InitialStock(orders)})
 	if err != nil {
 		return err
 	}
@@ -74,59 +85,91 @@ func (a *app) runDemo(ctx context.Context, f demoFlags) (err error) {
 	if !a.json() {
 		a.printf("%s orders in %s\n", site.verb(), f.data)
 	}
-	report, took, err := a.runOrders(ctx, server.ClientURL(), services, orders)
+	result, err := a.runOrders(ctx, server, services, orders)
 	if err != nil {
+		return interrupted(ctx, err)
+	}
+	result.Resumed, result.Server, result.Data = site.resumed, server.ClientURL(), f.data
+	if err := a.showResult(result, f.keep); err != nil {
 		return err
 	}
-	if err := site.finish(); err != nil {
-		return err
-	}
-	if err := a.showReport(report, took, server.ClientURL(), f); err != nil {
-		return err
+	if result.Reconciled {
+		err = site.finish(task) // after it was shown: a demo that is killed before shows it again
 	}
 	if f.keep {
 		<-ctx.Done()
 	}
-	if !report.Reconciled() || report.Count(unfinished...) > 0 {
+	if err == nil && !result.good() {
 		return errNo
 	}
-	return nil
+	return err
 }
 
-// load gives the orders to run.
-func (f demoFlags) load() ([]shop.Order, error) {
+// interrupted says how to go on, where that is why the demo ended.
+func interrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return &stoppedError{"interrupted; the same command goes on from here"}
+	}
+	return err
+}
+
+// loadOrders gives the orders to run, and the task that they are.
+func (a *app) loadOrders(f demoFlags) ([]shop.Order, task, error) {
 	if f.input == "" {
 		if f.orders < 1 || f.orders > 10_000_000 {
-			return nil, usagef("--orders is %d, must be 1 to 10,000,000", f.orders)
+			return nil, task{}, usagef("--orders is %d, must be 1 to 10,000,000", f.orders)
 		}
-		return shop.Orders(f.orders, f.seed), nil
+		return shop.Orders(f.orders, f.seed), task{Orders: f.orders, Seed: f.seed}, nil
 	}
-	file, err := os.Open(f.input)
+	read := func() ([]byte, error) { return os.ReadFile(f.input) }
+	if f.input == "-" {
+		read = func() ([]byte, error) { return io.ReadAll(a.in) }
+	}
+	data, err := read()
 	if err != nil {
-		return nil, err
+		return nil, task{}, usagef("--input: %w", err)
 	}
-	defer func() { _ = file.Close() }()
-	orders, err := shop.ReadOrders(file)
+	orders, err := shop.ReadOrders(bytes.NewReader(data))
 	if err != nil {
-		return nil, usagef("%s: %w", f.input, err)
+		return nil, task{}, usagef("%s: %w", f.input, err)
 	}
-	return orders, nil
+	return orders, task{Orders: len(orders), Input: f.input, Digest: digest(data)}, nil
 }
 
+// demoResult is how a demo ended, as it is printed with -o json.
+type demoResult struct {
+	Report     shop.Report   `json:"report"`
+	Reconciled bool          `json:"reconciled"`
+	Resumed    bool          `json:"resumed"`
+	Ended      int           `json:"ended"` // sagas that ended in this run
+	Seconds    float64       `json:"seconds"`
+	Server     string        `json:"server"`
+	Data       string        `json:"data"`
+	took       time.Duration // the seconds
+}
+
+// good reports whether the books balance and every order has come to an end that needs nobody.
+func (r demoResult) good() bool { return r.Reconciled && r.Report.Count(unfinished...) == 0 }
+
 // runOrders starts a worker and all orders, waits for their ends, and reconciles.
-func (a *app) runOrders(ctx context.Context, url string, services *shop.Shop, orders []shop.Order) (shop.Report, time.Duration, error) {
+func (a *app) runOrders(ctx context.Context, server *embedded.Server, services *shop.Shop, orders []shop.Order) (demoResult, error) {
 	def, err := services.Definition()
 	if err != nil {
-		return shop.Report{}, 0, err
+		return demoResult{}, err
 	}
-	nc, err := nats.Connect(url, append(engine.ConnectOptions(), nats.Name("sagactl demo"))...)
+	// Not by its address: an empty one would be that of whatever else listens on this machine.
+	nc, err := server.Connect(append(engine.ConnectOptions(), nats.Name("sagactl demo"))...)
 	if err != nil {
-		return shop.Report{}, 0, fmt.Errorf("connecting to the embedded server: %w", err)
+		return demoResult{}, err
 	}
 	defer nc.Close()
-	run, err := newDemoRun(ctx, a.engineConfig(nc), def, orders)
+	conf, err := a.engineConfig(nc)
 	if err != nil {
-		return shop.Report{}, 0, err
+		return demoResult{}, err
+	}
+	run, err := newDemoRun(ctx, conf, def, orders)
+	if err != nil {
+		return demoResult{}, err
 	}
 	progress := newProgress(a.err, len(orders), !a.json())
 	began := time.Now()
@@ -137,25 +180,31 @@ func (a *app) runOrders(ctx context.Context, url string, services *shop.Shop, or
 		err = stopErr
 	}
 	if err != nil {
-		return shop.Report{}, 0, err
+		return demoResult{}, err
 	}
 	report, err := services.Reconcile(outcomes)
-	return report, took, err
+	return demoResult{
+		Report: report, Reconciled: report.Reconciled(), Ended: int(run.ends.Load()), Seconds: took.Seconds(), took: took,
+	}, err
 }
 
-func (a *app) showReport(r shop.Report, took time.Duration, url string, f demoFlags) error {
+func (a *app) showResult(r demoResult, keep bool) error {
 	if a.json() {
-		return a.printJSON(map[string]any{
-			"report": r, "reconciled": r.Reconciled(), "seconds": took.Seconds(), "server": url, "data": f.data,
-		})
+		return a.printJSON(r)
 	}
-	if err := r.Render(a.out); err != nil {
+	if err := r.Report.Render(a.out); err != nil {
 		return err
 	}
-	a.printf("\n%d orders in %v, %.0f sagas/s.\n", r.Orders, took.Round(10*time.Millisecond), float64(r.Orders)/took.Seconds())
-	if f.keep {
+	a.printf("\n%d orders ended in %v: %.0f sagas/s.\n", r.Ended, r.took.Round(10*time.Millisecond), float64(r.Ended)/r.Seconds)
+	if before := r.Report.Orders - r.Ended; r.Resumed && before > 0 {
+		a.printf("%d had ended before this run.\n", before)
+	}
+	if !r.Reconciled {
+		a.printf("\n%s is left as it is, for a look; begin anew with --fresh.\n", r.Data)
+	}
+	if keep {
 		a.printf("\nThe server stays up at %s until Ctrl-C. Try:\n\n  export NATS_URL=%s\n"+
-			"  sagactl history place-order order-000001\n  sagactl doctor\n", url, url)
+			"  sagactl history place-order order-000001\n  sagactl doctor --deep\n", r.Server, r.Server)
 		return nil
 	}
 	a.printf("Look at single orders: sagactl demo --keep\n")

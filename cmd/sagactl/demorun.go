@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/jetsaga/jetsaga/engine"
 	"github.com/jetsaga/jetsaga/examples/order/shop"
@@ -17,13 +14,12 @@ import (
 // unfinished are the statuses that no order of a demo may be left in.
 var unfinished = []saga.Status{saga.StatusRunning, saga.StatusCompensating, saga.StatusStuck, saga.StatusPending}
 
-// clerks is how many orders are started at a time.
-const clerks = 64
+// underWay is how many orders are under way at a time.
+const underWay = 256
 
 // demoRun is a worker, and the orders that it is given.
 type demoRun struct {
 	engine *engine.Engine
-	client *engine.Client
 	sagas  engine.Sagas[shop.Order]
 	orders []shop.Order
 	ended  chan error // of the engine's Run
@@ -37,11 +33,11 @@ func newDemoRun(ctx context.Context, conf engine.Config, def *saga.Definition[sh
 			r.ends.Add(1)
 		}
 	}
-	var err error
-	if r.client, err = engine.NewClient(ctx, conf); err != nil {
+	client, err := engine.NewClient(ctx, conf)
+	if err != nil {
 		return nil, err
 	}
-	r.sagas = engine.For(r.client, def)
+	r.sagas = engine.For(client, def)
 	if r.engine, err = engine.New(conf); err != nil {
 		return nil, err
 	}
@@ -49,7 +45,12 @@ func newDemoRun(ctx context.Context, conf engine.Config, def *saga.Definition[sh
 		return nil, err
 	}
 	go func() { r.ended <- r.engine.Run(ctx) }()
-	return r, nil
+	select {
+	case <-r.engine.Ready():
+		return r, nil
+	case err := <-r.ended: // without a worker no order would ever end
+		return nil, err
+	}
 }
 
 func (r *demoRun) stop() error {
@@ -60,57 +61,44 @@ func (r *demoRun) stop() error {
 	return nil
 }
 
-// all starts every order, takes those that an earlier run has started as they are, and gives their outcomes when all
-// have ended.
+// all runs every order to its end, takes those that an earlier run has started as they are, and gives their outcomes.
 func (r *demoRun) all(ctx context.Context, p *progress) ([]shop.Outcome, error) {
-	var started atomic.Int64
+	var known atomic.Int64
 	watching, stop := context.WithCancel(ctx)
 	var watch sync.WaitGroup
-	watch.Go(func() { p.follow(watching, &started, &r.ends) })
+	watch.Go(func() { p.follow(watching, &known) })
 	defer watch.Wait()
 	defer stop()
 
-	if err := r.each(ctx, func(o shop.Order) error {
-		defer started.Add(1)
-		_, err := r.sagas.Start(ctx, o.ID, o, engine.OrExisting())
-		return err
-	}); err != nil {
-		return nil, err
-	}
 	outcomes := make([]shop.Outcome, len(r.orders))
-	index := make(map[string]int, len(r.orders))
-	for i, o := range r.orders {
-		index[o.ID] = i
-	}
-	err := r.each(ctx, func(o shop.Order) error {
-		in, err := r.client.Wait(ctx, r.sagas.Key(o.ID))
-		if err != nil {
+	err := r.each(ctx, func(i int) error {
+		o := r.orders[i]
+		s, err := r.sagas.Run(ctx, o.ID, o, engine.OrExisting())
+		var ended *engine.EndedError
+		if err != nil && !errors.As(err, &ended) {
 			return err
 		}
-		outcome := shop.Outcome{Status: in.Status, Reason: in.Error}
-		if err := json.Unmarshal(in.State.JSON(), &outcome.Order); err != nil {
-			return fmt.Errorf("order %s: %w", o.ID, err)
-		}
-		outcomes[index[o.ID]] = outcome
+		outcomes[i] = shop.Outcome{Order: s.State, Status: s.Status, Reason: s.Error}
+		known.Add(1)
 		return nil
 	})
 	return outcomes, err
 }
 
-// each calls do for every order, many at a time, and gives the first error.
-func (r *demoRun) each(ctx context.Context, do func(shop.Order) error) error {
+// each calls do with the index of every order, many at a time, and gives the first error.
+func (r *demoRun) each(ctx context.Context, do func(int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range clerks {
+	for range min(underWay, len(r.orders)) {
 		wg.Go(func() {
 			for ctx.Err() == nil {
 				i := int(next.Add(1)) - 1
 				if i >= len(r.orders) {
 					return
 				}
-				if err := do(r.orders[i]); err != nil {
+				if err := do(i); err != nil {
 					cancel(err)
 				}
 			}
@@ -122,6 +110,3 @@ func (r *demoRun) each(ctx context.Context, do func(shop.Order) error) error {
 	}
 	return nil
 }
-
-// refresh is how often the progress is shown anew.
-const refresh = 100 * time.Millisecond

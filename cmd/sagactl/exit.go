@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"github.com/nats-io/nats.go"
 
@@ -12,6 +11,7 @@ import (
 	"github.com/jetsaga/jetsaga/examples/order/shop"
 	"github.com/jetsaga/jetsaga/saga"
 	"github.com/jetsaga/jetsaga/streams"
+	"github.com/jetsaga/jetsaga/streams/embedded"
 )
 
 // The exit codes, for scripts. Their meaning never changes.
@@ -22,19 +22,25 @@ const (
 	exitServer   = 3
 	exitNotFound = 4
 	exitKnown    = 5
+	exitDamaged  = 6
+	exitFailed   = 7
 	exitStopped  = 130 // as shells have it for an interrupt
 )
 
 const exitHelp = `Exit codes:
 
   0    done
-  1    it ran, and the answer is no: the books do not balance, doctor found something, a saga that was waited for
-       did not complete; or something failed that no other code names
+  1    it ran, and the answer is no: the books do not balance, doctor found something, or a saga that was waited for
+       did not complete
   2    the command line, a name or an input is wrong; nothing was done
   3    no server, no JetStream, a server that is too old, or no sagas in this namespace
-  4    there is no such saga
-  5    the saga was started before, or has ended
-  130  interrupted`
+  4    there is no such saga, or no such version of it
+  5    something else was there first: the saga was started before, or has ended; the directory or the port is in use
+  6    what is stored is not as it must be: streams with other settings, a history with holes or from a newer build
+  7    anything else: a full disk, say
+  130  interrupted
+
+What went wrong is one line on standard error, with -o json too.`
 
 // errNo is an answer that has been given in full; only the exit code is left to say.
 var errNo = errors.New("no")
@@ -47,34 +53,55 @@ func (e *usageError) Unwrap() error { return e.err }
 
 func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
 
+// stoppedError says what an interrupt leaves behind.
+type stoppedError struct{ text string }
+
+func (e *stoppedError) Error() string { return e.text }
+func (e *stoppedError) Unwrap() error { return context.Canceled }
+
+var (
+	// errPort tells that a port is taken.
+	errPort = errors.New("port is in use")
+	// errNoVersion tells that a saga has not had a version.
+	errNoVersion = errors.New("no such version")
+)
+
 // exitCode tells how the process ends with an error.
 func exitCode(err error) int {
 	var (
-		usage  *usageError
-		name   *saga.InvalidNameError
-		orders *shop.OrdersError
-		server *streams.ServerError
-		drift  *streams.DriftError
-		known  *engine.AlreadyStartedError
-		ended  *engine.EndedError
+		usage   *usageError
+		name    *saga.InvalidNameError
+		orders  *shop.OrdersError
+		large   *streams.TooLargeError
+		server  *streams.ServerError
+		away    *unreachableError
+		drift   *streams.DriftError
+		corrupt *saga.CorruptError
+		unknown *saga.UnknownError
+		ledger  *shop.CorruptError
+		known   *engine.AlreadyStartedError
+		ended   *engine.EndedError
 	)
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.Is(err, errNo):
+		return exitNo
 	case errors.Is(err, context.Canceled):
 		return exitStopped
-	case errors.As(err, &usage), errors.As(err, &name), errors.As(err, &orders),
-		errors.Is(err, engine.ErrStateTooLarge), errors.Is(err, fs.ErrNotExist):
+	case errors.As(err, &usage), errors.As(err, &name), errors.As(err, &orders), errors.As(err, &large),
+		errors.Is(err, engine.ErrStateTooLarge):
 		return exitUsage
-	case errors.As(err, &server), errors.As(err, &drift), errors.Is(err, streams.ErrNotFound),
-		errors.Is(err, nats.ErrNoServers), errors.Is(err, nats.ErrTimeout), errors.Is(err, nats.ErrNoResponders),
-		errors.Is(err, nats.ErrAuthorization), errors.Is(err, context.DeadlineExceeded):
+	case errors.As(err, &drift), errors.As(err, &corrupt), errors.As(err, &unknown), errors.As(err, &ledger):
+		return exitDamaged
+	case errors.As(err, &server), errors.As(err, &away), errors.Is(err, streams.ErrNotFound),
+		errors.Is(err, nats.ErrTimeout), errors.Is(err, nats.ErrNoResponders), errors.Is(err, context.DeadlineExceeded):
 		return exitServer
-	case errors.Is(err, engine.ErrNotFound):
+	case errors.Is(err, engine.ErrNotFound), errors.Is(err, errNoVersion):
 		return exitNotFound
-	case errors.As(err, &known), errors.As(err, &ended):
+	case errors.As(err, &known), errors.As(err, &ended), errors.Is(err, embedded.ErrInUse), errors.Is(err, errPort):
 		return exitKnown
 	default:
-		return exitNo
+		return exitFailed
 	}
 }

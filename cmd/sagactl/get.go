@@ -8,8 +8,12 @@ import (
 
 func (a *app) get() *cobra.Command {
 	return &cobra.Command{
-		Use:     "get DEFINITION ID",
-		Short:   "Show where a saga stands",
+		Use:   "get DEFINITION ID",
+		Short: "Show where a saga stands",
+		Long: "Get shows a saga as its log has it now.\n\n" +
+			"With -o json: definition, id, run, definition_version, version, status (pending, running, compensating, completed, " +
+			"compensated, stuck), parked, reason, error, worker, started_at, updated_at, ended_at, state, steps (by name: status, " +
+			"attempt, undo_attempt, error, retry_at), timers (by name: at, version, step), cancel (id, reason, by).",
 		Example: "  sagactl get place-order order-000001\n  sagactl get place-order order-000001 -o json",
 		Args:    arguments("DEFINITION", "ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -22,7 +26,9 @@ func (a *app) get() *cobra.Command {
 				return err
 			}
 			defer nc.Close()
-			in, err := c.Get(cmd.Context(), key)
+			ctx, cancel := a.asking(cmd.Context())
+			defer cancel()
+			in, err := c.Get(ctx, key)
 			if err != nil {
 				return err
 			}

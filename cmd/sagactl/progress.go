@@ -15,8 +15,6 @@ type progress struct {
 	to       io.Writer
 	total    int
 	terminal bool
-	shown    bool
-	last     time.Time
 	began    time.Time
 }
 
@@ -34,39 +32,38 @@ func newProgress(to io.Writer, total int, on bool) *progress {
 	return p
 }
 
-// follow shows the counts until ctx ends.
-func (p *progress) follow(ctx context.Context, started, ended *atomic.Int64) {
-	ticker := time.NewTicker(refresh)
+// follow shows the count of orders that have ended, whichever run ended them, until ctx ends.
+func (p *progress) follow(ctx context.Context, ended *atomic.Int64) {
+	every := 2 * time.Second
+	if p.terminal {
+		every = 100 * time.Millisecond
+	}
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			p.show(int(started.Load()), int(ended.Load()))
+			p.show(int(ended.Load()))
 		}
 	}
 }
 
-func (p *progress) show(started, ended int) {
-	const width, lineEvery = 40, 2 * time.Second
-	now := time.Now()
-	if p.terminal {
-		full := width * min(ended, p.total) / p.total
-		_, _ = fmt.Fprintf(p.to, "\r[%s%s] %d started, %d of %d ended ", strings.Repeat("█", full), strings.Repeat("·", width-full),
-			started, ended, p.total)
-		p.shown = true
+func (p *progress) show(ended int) {
+	const width = 40
+	text := fmt.Sprintf("%d of %d orders ended, %v", ended, p.total, time.Since(p.began).Round(100*time.Millisecond))
+	if !p.terminal {
+		_, _ = fmt.Fprintln(p.to, text)
 		return
 	}
-	if now.Sub(p.last) >= lineEvery {
-		p.last = now
-		_, _ = fmt.Fprintf(p.to, "%d started, %d of %d ended\n", started, ended, p.total)
-	}
+	full := width * ended / p.total
+	_, _ = fmt.Fprintf(p.to, "\r[%s%s] %s ", strings.Repeat("█", full), strings.Repeat("·", width-full), text)
 }
 
-// close ends the bar's line.
+// close takes the bar away.
 func (p *progress) close() {
-	if p.shown {
-		_, _ = fmt.Fprintf(p.to, "\r%s\r", strings.Repeat(" ", 100))
+	if p.terminal {
+		_, _ = fmt.Fprint(p.to, "\r\x1b[K") // ECMA-48: erase to the end of the line
 	}
 }

@@ -2,17 +2,14 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
 	"strings"
 
-	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 
 	"github.com/jetsaga/jetsaga/engine"
 	"github.com/jetsaga/jetsaga/saga"
-	"github.com/jetsaga/jetsaga/streams"
 )
 
 // startFlags are those of sagactl start.
@@ -29,7 +26,8 @@ func (a *app) start() *cobra.Command {
 		Use:   "start DEFINITION",
 		Short: "Start a saga",
 		Long: "Start stores a saga; a worker that knows the definition runs it. An id that was started before is refused, " +
-			"unless --existing or --again says otherwise.",
+			"unless --existing or --again says otherwise. With --wait the exit code is 1 unless the saga completed.\n\n" +
+			"With -o json: definition, id, run, existing; with --wait, what get prints.",
 		Example: `  sagactl start place-order --id o-1 --input '{"sku": "tea", "quantity": 2}'
   sagactl start place-order --id o-1 --input @order.json --wait
   generate-order | sagactl start place-order --input -`,
@@ -60,16 +58,18 @@ func (a *app) runStart(ctx context.Context, definition string, f startFlags) err
 	if err != nil {
 		return usagef("--input: %w", err)
 	}
-	open := a.client
+	open := engine.OpenClient
 	if f.create {
-		open = a.creatingClient
+		open = engine.NewClient
 	}
-	c, nc, err := open(ctx)
+	c, nc, err := a.clientBy(ctx, open)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	started, err := c.Start(ctx, key, f.version, state, f.options()...)
+	asking, cancel := a.asking(ctx)
+	defer cancel()
+	started, err := c.Start(asking, key, f.version, state, f.options()...)
 	if err != nil {
 		return err
 	}
@@ -127,21 +127,4 @@ func (a *app) readState(input string) (saga.State, error) {
 		return saga.State{}, err
 	}
 	return saga.ParseState(data)
-}
-
-// creatingClient is client, for a namespace that may have to be created.
-func (a *app) creatingClient(ctx context.Context) (*engine.Client, *nats.Conn, error) {
-	c, nc, err := a.client(ctx)
-	if !errors.Is(err, streams.ErrNotFound) {
-		return c, nc, err
-	}
-	if nc, err = a.conn.dial(); err != nil {
-		return nil, nil, err
-	}
-	c, err = engine.NewClient(ctx, a.engineConfig(nc))
-	if err != nil {
-		nc.Close()
-		return nil, nil, err
-	}
-	return c, nc, nil
 }

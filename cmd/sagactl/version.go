@@ -13,6 +13,7 @@ func (a *app) version() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Show the versions of sagactl, Go and the oldest NATS server that will do",
+		Long:  "Version shows the versions of sagactl and of Go, and the oldest nats-server that will do.\n\nWith -o json: sagactl, go, nats_server_minimum.",
 		RunE: func(*cobra.Command, []string) error {
 			version := "(devel)"
 			if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
