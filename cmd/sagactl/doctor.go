@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"text/tabwriter"
 
+	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 
-	"github.com/jetsaga/jetsaga/engine"
-	"github.com/jetsaga/jetsaga/saga"
 	"github.com/jetsaga/jetsaga/streams"
 )
 
@@ -18,44 +16,70 @@ type diagnosis struct {
 	Server      string                `json:"server"`
 	Version     string                `json:"server_version"`
 	Minimum     string                `json:"server_version_minimum"`
+	Features    string                `json:"server_features"`
 	Namespace   string                `json:"namespace"`
 	Streams     []streams.StreamState `json:"streams"`
+	Sync        *syncSetting          `json:"sync"`
 	Durability  string                `json:"durability"`
 	Queues      []streams.QueueState  `json:"queues"`
 	DeadLetters uint64                `json:"dead_letters"`
 	LastDead    *streams.DeadLetter   `json:"last_dead_letter,omitempty"`
-	Checked     int                   `json:"histories_checked,omitempty"`
+	Checked     *int                  `json:"histories_checked,omitempty"`
 	Problems    []string              `json:"problems"`
 }
 
+// doctorFlags are those of sagactl doctor.
+type doctorFlags struct {
+	deep    bool
+	rate    float64
+	monitor string
+}
+
 func (a *app) doctor() *cobra.Command {
-	var deep bool
+	var f doctorFlags
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check the server, the streams, the queues and, with --deep, every history",
-		Long: "Doctor tells whether everything is in order, and what a killed process and a power cut could lose. With --deep it reads " +
-			"the end of every saga's log and reports those that have holes; that takes a while.",
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.runDoctor(cmd.Context(), deep) },
+		Long: "Doctor tells whether everything is in order, and what a killed process and a power cut could lose. The second depends " +
+			"on the server's sync_interval, which is not told to clients: --monitor reads it from the server's monitoring port. With " +
+			"--deep it reads every saga's whole history, slowly enough not to be in the way, and reports those that have holes or " +
+			"cannot be read. It changes nothing. The exit code is 1 if there is a problem.\n\n" +
+			"With -o json: server, server_version, server_version_minimum, server_features, namespace, streams (name, replicas, shards, " +
+			"messages, bytes, subjects, replicas_behind), sync (null where it is not known; always, interval_ns), durability, queues " +
+			"(definition, stream, commands_waiting, commands_held, commands_redelivered, pulls_waiting: workers with free slots), " +
+			"dead_letters, last_dead_letter (key, time, reason, data), histories_checked (with --deep), problems.",
+		Example: "  sagactl doctor\n  sagactl doctor --monitor http://127.0.0.1:8222\n  sagactl doctor --deep --rate 200 -o json",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.runDoctor(cmd.Context(), f) },
 	}
-	cmd.Flags().BoolVar(&deep, "deep", false, "read every history")
+	cmd.Flags().BoolVar(&f.deep, "deep", false, "read every history")
+	cmd.Flags().Float64Var(&f.rate, "rate", 1000, "how many histories to read in a second with --deep; 0 for as many as it can")
+	cmd.Flags().StringVar(&f.monitor, "monitor", "", "URL of the server's monitoring port, to read how often it syncs")
 	return cmd
 }
 
-func (a *app) runDoctor(ctx context.Context, deep bool) error {
-	c, nc, err := a.client(ctx)
+func (a *app) runDoctor(ctx context.Context, f doctorFlags) error {
+	if f.rate < 0 {
+		return usagef("--rate is %v, must not be negative", f.rate)
+	}
+	nc, err := a.conn.dial()
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	d := &diagnosis{
-		Server: nc.ConnectedUrlRedacted(), Version: nc.ConnectedServerVersion(), Minimum: streams.MinServerVersion,
-		Namespace: a.conn.namespace, Problems: []string{},
-	}
-	if err := d.examine(ctx, c); err != nil {
+	d, ns, err := a.examine(ctx, nc)
+	if err != nil {
 		return err
 	}
-	if deep {
-		if err := d.readHistories(ctx, c); err != nil {
+	if f.monitor != "" {
+		asking, cancel := a.asking(ctx)
+		defer cancel()
+		if d.Sync, err = readSync(asking, f.monitor); err != nil {
+			return err
+		}
+	}
+	d.Durability = durability(d.Streams, d.Sync)
+	if f.deep {
+		if err := d.readHistories(ctx, ns, f.rate); err != nil {
 			return err
 		}
 	}
@@ -70,19 +94,45 @@ func (a *app) runDoctor(ctx context.Context, deep bool) error {
 	return err
 }
 
+// examine looks at everything that is seen at a glance.
+func (a *app) examine(ctx context.Context, nc *nats.Conn) (*diagnosis, *streams.Namespace, error) {
+	ctx, cancel := a.asking(ctx)
+	defer cancel()
+	conf, err := a.engineConfig(nc)
+	if err != nil {
+		return nil, nil, err
+	}
+	ns, differences, err := streams.Inspect(ctx, streams.Config{Conn: nc, JetStream: conf.JetStream, Namespace: conf.Namespace})
+	if err != nil {
+		return nil, nil, a.explain(err)
+	}
+	server, err := withoutSecrets(nc.ConnectedUrl())
+	if err != nil {
+		return nil, nil, err
+	}
+	d := &diagnosis{
+		Server: server, Version: nc.ConnectedServerVersion(), Minimum: streams.MinServerVersion,
+		Features: streams.ServerFeatures, Namespace: ns.Name(), Problems: append([]string{}, differences...),
+	}
+	if err := d.examineStreams(ctx, ns); err != nil {
+		return nil, nil, err
+	}
+	// Where the streams differ, that of the dead letters may be missing altogether.
+	if err := d.examineDeadLetters(ctx, ns); err != nil && len(differences) == 0 {
+		return nil, nil, err
+	}
+	return d, ns, nil
+}
+
 func (d *diagnosis) problem(format string, args ...any) {
 	d.Problems = append(d.Problems, fmt.Sprintf(format, args...))
 }
 
-func (d *diagnosis) examine(ctx context.Context, c *engine.Client) (err error) {
-	ns := c.Namespace()
+func (d *diagnosis) examineStreams(ctx context.Context, ns *streams.Namespace) (err error) {
 	if d.Streams, err = ns.StreamStates(ctx); err != nil {
 		return err
 	}
 	if d.Queues, err = ns.QueueStates(ctx); err != nil {
-		return err
-	}
-	if d.DeadLetters, err = ns.DeadLetters(ctx); err != nil {
 		return err
 	}
 	for _, s := range d.Streams {
@@ -96,62 +146,29 @@ func (d *diagnosis) examine(ctx context.Context, c *engine.Client) (err error) {
 				q.Definition, q.Stream, q.Waiting)
 		}
 	}
-	if d.DeadLetters > 0 {
-		last, ok, err := ns.LastDeadLetter(ctx)
-		if err != nil {
-			return err
-		}
-		if ok {
-			d.LastDead = &last
-		}
-		d.problem("%d commands were set aside, the last for saga %s: %s", d.DeadLetters, last.Key, last.Reason)
-	}
-	d.Durability = durability(d.Streams)
 	return nil
 }
 
-// durability says what can be lost. A client cannot read the server's sync_interval, so it says what follows from it.
-func durability(all []streams.StreamState) string {
-	replicas := all[0].Replicas
-	for _, s := range all {
-		replicas = min(replicas, s.Replicas)
+func (d *diagnosis) examineDeadLetters(ctx context.Context, ns *streams.Namespace) (err error) {
+	if d.DeadLetters, err = ns.DeadLetters(ctx); err != nil || d.DeadLetters == 0 {
+		return err
 	}
-	if replicas > 1 {
-		return fmt.Sprintf("%d replicas: a killed server loses nothing, nor does a power cut, unless it takes %d servers at once.",
-			replicas, replicas/2+1)
+	last, ok, err := ns.LastDeadLetter(ctx)
+	if err != nil {
+		return err
 	}
-	return "one replica: a killed server loses nothing; a power cut loses what was acknowledged since the last sync, which is up to " +
-		"two minutes with nats-server's default, one second with sync_interval: 1s (recommended; sagactl dev and demo run with it) " +
-		"and nothing with sync_interval: always. A client cannot read that setting: look into the server's configuration."
-}
-
-// readHistories reads the end of every saga's log.
-func (d *diagnosis) readHistories(ctx context.Context, c *engine.Client) error {
-	log := c.Namespace().Log()
-	var failure error
-	err := c.Namespace().Sagas(ctx, func(key saga.Key) bool {
-		d.Checked++
-		end, err := log.Load(ctx, key, saga.Any)
-		if err == nil {
-			_, err = saga.Fold(key, end.Commits)
-		}
-		var corrupt *saga.CorruptError
-		var unknown *saga.UnknownError
-		switch {
-		case err == nil:
-		case errors.As(err, &corrupt), errors.As(err, &unknown):
-			d.problem("%v", err)
-		default:
-			failure = err
-		}
-		return failure == nil
-	})
-	return errors.Join(err, failure)
+	if !ok {
+		d.problem("%d commands were set aside", d.DeadLetters)
+		return nil
+	}
+	d.LastDead = &last
+	d.problem("%d commands were set aside, the last for saga %s: %s", d.DeadLetters, last.Key, last.Reason)
+	return nil
 }
 
 func (d *diagnosis) print(a *app) error {
-	a.printf("server      %s, nats-server %s (needs %s)\nnamespace   %s\ndurability  %s\n\n",
-		d.Server, d.Version, d.Minimum, d.Namespace, d.Durability)
+	a.printf("server      %s, nats-server %s (needs %s, for %s)\nnamespace   %s\ndurability  %s\n\n",
+		d.Server, d.Version, d.Minimum, d.Features, d.Namespace, d.Durability)
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "STREAM\tREPLICAS\tSHARDS\tMESSAGES\tBYTES\tSUBJECTS")
 	for _, s := range d.Streams {
@@ -165,14 +182,14 @@ func (d *diagnosis) print(a *app) error {
 		return err
 	}
 	a.printf("\ndead letters  %d\n", d.DeadLetters)
-	if d.Checked > 0 {
-		a.printf("histories     %d read\n", d.Checked)
+	if d.Checked != nil {
+		a.printf("histories     %d read\n", *d.Checked)
 	}
 	if len(d.Problems) == 0 {
 		a.printf("\nEverything is in order.\n")
 		return nil
 	}
-	a.printf("\n%d problems:\n", len(d.Problems))
+	a.printf("\nProblems: %d\n", len(d.Problems))
 	for _, p := range d.Problems {
 		a.printf("- %s\n", p)
 	}

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -19,7 +21,9 @@ func (a *app) history() *cobra.Command {
 		Use:   "history DEFINITION ID",
 		Short: "Show what happened to a saga",
 		Long: "History shows each event of a saga with its time, step, attempt, duration and what it changed. With --at it shows the " +
-			"saga, its state included, as it was at a version.",
+			"saga, its state included, as it was at a version. A history with holes is shown as far as it is there, and ends with exit code 6.\n\n" +
+			"With -o json it is a list of events: version, time, worker, event, step, attempt, took_ns, set (fields and their new values), " +
+			"unset (names), error, stack, note. With --at it is what get prints.",
 		Example: "  sagactl history place-order order-000001\n  sagactl history place-order order-000001 --at 2",
 		Args:    arguments("DEFINITION", "ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -40,21 +44,26 @@ func (a *app) history() *cobra.Command {
 }
 
 func (a *app) showHistory(ctx context.Context, c *engine.Client, key saga.Key, at uint64, asOf bool) error {
+	ctx, cancel := a.asking(ctx)
+	defer cancel()
 	commits, err := c.History(ctx, key)
 	if err != nil {
 		return err
 	}
 	if asOf {
-		if at < 1 || at > uint64(len(commits)) {
-			return usagef("--at is %d; %s has the versions 1 to %d", at, key, len(commits))
-		}
-		in, err := saga.Fold(key, commits[:at])
+		in, err := instanceAt(key, commits, at)
 		if err != nil {
 			return err
 		}
 		return a.show(in)
 	}
-	rows := entries(commits)
+	if err := a.showEvents(key, entries(commits)); err != nil {
+		return err
+	}
+	return whole(key, commits) // what there is has been shown
+}
+
+func (a *app) showEvents(key saga.Key, rows []entry) error {
 	if a.json() {
 		return a.printJSON(rows)
 	}
@@ -65,10 +74,39 @@ func (a *app) showHistory(ctx context.Context, c *engine.Client, key saga.Key, a
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "VERSION\tTIME\tEVENT\tSTEP\tATTEMPT\tTOOK\tWHAT")
 	for _, r := range rows {
-		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Version, r.Time.Local().Format("15:04:05.000"), r.Event, r.Step,
-			blankZero(r.Attempt), took(r.Took), clip(r.summary(), 100))
+		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Version, r.Time.Local().Format(timeFormat), r.Event, r.Step,
+			blankZero(r.Attempt), took(r.Took), clip(r.summary(), 240))
 	}
 	return w.Flush()
+}
+
+// instanceAt folds a history up to a version.
+func instanceAt(key saga.Key, commits []saga.Commit, at uint64) (*saga.Instance, error) {
+	i := slices.IndexFunc(commits, func(c saga.Commit) bool { return c.Version == at })
+	if i < 0 {
+		last := uint64(0)
+		if len(commits) > 0 {
+			last = commits[len(commits)-1].Version
+		}
+		return nil, fmt.Errorf("saga %s has no version %d, its last is %d: %w", key, at, last, errNoVersion)
+	}
+	if err := whole(key, commits[:i+1]); err != nil {
+		return nil, err
+	}
+	return saga.Fold(key, commits[:i+1])
+}
+
+// whole reports a history with holes as a [*saga.CorruptError]. Folding takes a log that begins at a snapshot, as the
+// end of a long one does; a whole history begins with version 1.
+func whole(key saga.Key, commits []saga.Commit) error {
+	if len(commits) == 0 {
+		return nil
+	}
+	if first := commits[0].Version; first != 1 {
+		return &saga.CorruptError{Key: key, Version: first, Err: errors.New("it is the first that is there, what came before is gone")}
+	}
+	_, err := saga.Fold(key, commits)
+	return err
 }
 
 // entry is one event of a history as it is printed.
@@ -119,7 +157,7 @@ func (r *entry) fill(event saga.Event, c saga.Commit) {
 	case saga.CompensationStarted:
 		r.Step, r.Error, r.Note = e.Step, e.Error, string(e.Reason)
 	case saga.CancelRequested:
-		r.Note = strings.TrimSpace("by " + e.By + " " + e.Reason)
+		r.Note = cancelledBy(e)
 	case saga.TimerSet:
 		r.Step, r.Note = e.Step, fmt.Sprintf("%s at %s", e.Name, e.At.Local().Format(timeFormat))
 	case saga.TimerFired:
@@ -155,12 +193,23 @@ func (r *entry) summary() string {
 		parts = append(parts, "error: "+r.Error)
 	}
 	if !r.Set.IsZero() {
-		parts = append(parts, "set "+string(r.Set.JSON()))
+		parts = append(parts, "set "+fields(r.Set))
 	}
 	if len(r.Unset) > 0 {
 		parts = append(parts, "unset "+strings.Join(r.Unset, ", "))
 	}
 	return strings.Join(parts, "; ")
+}
+
+// fields gives a state's fields in one line, each value shortened, so that a long one does not hide the others.
+func fields(s saga.State) string {
+	const longest = 40
+	var b strings.Builder
+	for _, name := range s.Fields() {
+		value, _ := s.Field(name)
+		fmt.Fprintf(&b, " %s=%s", name, clip(string(value), longest))
+	}
+	return strings.TrimSpace(b.String())
 }
 
 func blankZero(n int) string {

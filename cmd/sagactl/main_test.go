@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"go.uber.org/goleak"
@@ -20,6 +22,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	time.Local = time.UTC // what is printed for people is in their time
 	run := func() int {
 		code := m.Run()
 		if err := goleak.Find(); err != nil && code == 0 {
@@ -87,7 +90,12 @@ func newTown(t testing.TB) town {
 	done := make(chan error, 1)
 	go func() { done <- e.Run(context.Background()) }()
 	<-e.Ready()
-	t.Cleanup(func() { e.Stop(); <-done })
+	t.Cleanup(func() {
+		e.Stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 	c, err := e.Client(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +123,7 @@ func TestASagaIsStartedShownAndToldOf(t *testing.T) {
 		t.Errorf("get: %d, %v\n%s", code, err, out)
 	}
 	code, out, _ = w.ctl(t, "history", "greet", "g-1")
-	for _, want := range []string{"SagaStarted", "StepCompleted", "think", "speak", `set {"text":"hello you"}`, "SagaCompleted"} {
+	for _, want := range []string{"SagaStarted", "StepCompleted", "think", "speak", `set text="hello you"`, "SagaCompleted"} {
 		if code != exitOK || !strings.Contains(out, want) {
 			t.Errorf("history lacks %q: %d\n%s", want, code, out)
 		}
@@ -200,14 +208,30 @@ func TestWhatGoesWrongIsOneLineAndACode(t *testing.T) {
 		{exitUsage, "not a JSON object", []string{"start", "greet", "--input", "[]"}},
 		{exitUsage, "no such file", []string{"start", "greet", "--input", "@/does/not/exist"}},
 		{exitUsage, "state too large", []string{"start", "greet", "--input", large}},
-		{exitUsage, "versions 1 to 2", []string{"history", "greet", "g-1", "--at", "3"}},
-		{exitUsage, "versions 1 to 2", []string{"history", "greet", "g-1", "--at", "0"}},
+		{exitNotFound, "has no version 3, its last is 2", []string{"history", "greet", "g-1", "--at", "3"}},
+		{exitNotFound, "has no version 0", []string{"history", "greet", "g-1", "--at", "0"}},
+		{exitUsage, "exclude each other", []string{"get", "greet", "g-1", "--context", "here"}},
+		{exitUsage, "existing again", []string{"start", "greet", "--existing", "--again"}},
+		{exitUsage, "unknown command", []string{"gte"}},
+		{exitUsage, "--creds", []string{"get", "greet", "g-1", "--creds", "/does/not/exist"}},
+		{exitUsage, "--tlsca", []string{"get", "greet", "g-1", "--tlsca", "/does/not/exist"}},
+		{exitUsage, "--nkey", []string{"get", "greet", "g-1", "--nkey", "/does/not/exist"}},
+		{exitUsage, "--timeout", []string{"get", "greet", "g-1", "--timeout", "0s"}},
+		{exitUsage, "is not an address", []string{"get", "greet", "g-1", "-s", "nats://"}},
+		{exitUsage, "--rate", []string{"doctor", "--rate", "-1"}},
+		{exitUsage, "--monitor", []string{"doctor", "--monitor", "nonsense"}},
+		{exitServer, "start --create", []string{"start", "greet", "-n", "elsewhere"}},
+		{exitServer, "no sagas here", []string{"doctor", "-n", "elsewhere"}},
 		{exitUsage, "go together", []string{"get", "greet", "g-1", "--tlscert", "x"}},
 		{exitUsage, "invalid namespace", []string{"get", "greet", "g-1", "-n", "a.b"}},
 		{exitServer, "no sagas here", []string{"get", "greet", "g-1", "-n", "elsewhere"}},
 		{exitServer, "cannot reach NATS", []string{"get", "greet", "g-1", "-s", "nats://127.0.0.1:1"}},
 		{exitServer, "has no JetStream", []string{"get", "greet", "g-1", "-s", plain.ClientURL()}},
 		{exitUsage, "--orders", []string{"demo", "--orders", "0"}},
+		{exitUsage, "--port", []string{"demo", "--port", "0"}},
+		{exitUsage, "--port", []string{"dev", "--port", "70000"}},
+		{exitKnown, "port is in use", []string{"dev", "--port", port(t, w.server)}},
+		{exitKnown, "port is in use", []string{"demo", "--port", port(t, w.server), "--data", t.TempDir()}},
 		{exitUsage, "no such file", []string{"demo", "--input", "/does/not/exist"}},
 	} {
 		code, out, errs := w.ctl(t, c.args...)
@@ -215,6 +239,16 @@ func TestWhatGoesWrongIsOneLineAndACode(t *testing.T) {
 			t.Errorf("sagactl %.80q: exit %d, want %d with %q\nstdout: %s\nstderr: %s", c.args, code, c.code, c.want, out, errs)
 		}
 	}
+}
+
+// port gives the port of a server's address.
+func port(t testing.TB, address string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Port()
 }
 
 func TestDoctorTellsWhatIsWrong(t *testing.T) {

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -51,7 +54,7 @@ func (a *app) show(in *saga.Instance) error {
 	line("saga", in.Key)
 	line("status", describe(in))
 	if in.Error != "" {
-		line("error", in.Error)
+		line("error", clip(in.Error, 200))
 	}
 	line("run", in.Run)
 	line("definition", fmt.Sprintf("%s version %d", in.Key.Definition, in.Definition))
@@ -65,8 +68,14 @@ func (a *app) show(in *saga.Instance) error {
 	if in.Owner.Worker != "" {
 		line("worker", in.Owner.Worker)
 	}
-	for name, t := range in.Timers {
-		line("timer", fmt.Sprintf("%s at %s", name, t.At.Local().Format(timeFormat)))
+	if in.Cancel != nil {
+		line("cancel", cancelledBy(*in.Cancel))
+	}
+	for _, name := range slices.Sorted(maps.Keys(in.Steps)) {
+		line("step", name+" "+describeStep(in.Steps[name]))
+	}
+	for _, name := range slices.Sorted(maps.Keys(in.Timers)) {
+		line("timer", fmt.Sprintf("%s at %s", name, in.Timers[name].At.Local().Format(timeFormat)))
 	}
 	line("state", indented(in.State, "\t"))
 	return w.Flush()
@@ -85,6 +94,30 @@ func describe(in *saga.Instance) string {
 	}
 	if in.Status == saga.StatusPending {
 		text += ": no worker has taken it up"
+	}
+	return text
+}
+
+// describeStep says in words where a step stands.
+func describeStep(s saga.StepState) string {
+	text := fmt.Sprintf("%s, attempts: %d", cmp.Or(string(s.Status), "pending"), s.Attempt)
+	if s.UndoAttempt > 0 {
+		text += fmt.Sprintf(", undo attempts: %d", s.UndoAttempt)
+	}
+	if !s.RetryAt.IsZero() {
+		text += ", again at " + s.RetryAt.Local().Format(timeFormat)
+	}
+	if s.Error != "" {
+		text += ": " + clip(s.Error, 200)
+	}
+	return text
+}
+
+// cancelledBy says who asked for a saga to be undone, and why.
+func cancelledBy(c saga.CancelRequested) string {
+	text := "by " + cmp.Or(c.By, "nobody named")
+	if c.Reason != "" {
+		text += ": " + c.Reason
 	}
 	return text
 }
