@@ -47,6 +47,7 @@ func threeStepsOf[S any](b *testing.B, set ...func(*S)) *saga.Definition[S] {
 }
 
 func purchases(b *testing.B) *saga.Definition[purchase] {
+	b.Helper()
 	return threeStepsOf(b,
 		func(p *purchase) { p.Reservation = "r-5512" },
 		func(p *purchase) { p.Charge = "ch_3NqZ" },
@@ -55,6 +56,7 @@ func purchases(b *testing.B) *saga.Definition[purchase] {
 }
 
 func baskets(b *testing.B) *saga.Definition[basket] {
+	b.Helper()
 	return threeStepsOf(b,
 		func(p *basket) { p.Reservation = "r-5512" },
 		func(p *basket) { p.Charge = "ch_3NqZ" },
@@ -105,6 +107,7 @@ func BenchmarkRunAndDiffOfADecodedValue(b *testing.B) {
 
 // stepCommit is the commonest of commits.
 func stepCommit(b *testing.B) *saga.Commit {
+	b.Helper()
 	return &saga.Commit{
 		Version: 2, Time: storyTime.Add(123456789), Base: 41,
 		By: saga.Owner{Worker: "0190c8f26d4b7a58", Command: "0190c8f2-6d4b-7a58-8d1f-0f3c9f6b2a11", Delivery: 1},
@@ -146,6 +149,7 @@ func BenchmarkActivationOfThreeSteps(b *testing.B) {
 }
 
 func benchmarkActivation(b *testing.B, def saga.Runnable) {
+	b.Helper()
 	command, err := saga.EncodeCommand(saga.Start{
 		Run: "0190c8f2-6d4b-7a58-8d1f-0f3c9f6b2a11", Definition: 1, State: mustState(b, purchaseJSON), Time: storyTime,
 	})
