@@ -14,6 +14,13 @@ const (
 	lendOne  = 30 * time.Second
 )
 
+// A worker whose slots are all in use gets them back one by one. It waits until there are enough for a loan to be worth
+// its message, a share of all slots, or until some time has passed.
+const (
+	lendShare = 32
+	lendPause = 5 * time.Millisecond
+)
+
 // slots shares a worker's slots out among its pullers: each slot is free, lent to a puller, or taken by an
 // activation. A puller's share doubles whenever all that it was lent was filled, and shrinks to what was needed
 // when it was not, so the slots go where the commands are.
@@ -25,6 +32,7 @@ type slots struct {
 	turn    int // whose turn it is to be served first
 	closed  bool
 	resume  time.Time // nothing is lent before
+	lentAt  time.Time // when slots were last lent
 	request func(*streams.Puller, int, time.Duration)
 }
 
@@ -86,11 +94,12 @@ func (s *slots) lend() {
 		puller *streams.Puller
 		n      int
 	}
-	var few [4]loan
-	loans := few[:0]
+	var room [4]loan
+	loans := room[:0]
 	s.mu.Lock()
-	blocked := s.closed || !s.resume.IsZero() && time.Now().Before(s.resume)
-	for i := 0; i < len(s.shares) && s.free > 0 && !blocked; i++ {
+	now := time.Now()
+	few := s.free < s.total/lendShare && now.Sub(s.lentAt) < lendPause
+	for i := 0; i < len(s.shares) && s.free > 0 && !few && !s.closed && !now.Before(s.resume); i++ {
 		h := s.shares[(s.turn+i)%len(s.shares)]
 		if h.lent > 0 {
 			continue
@@ -101,6 +110,7 @@ func (s *slots) lend() {
 		loans = append(loans, loan{h.puller, n})
 	}
 	if len(loans) > 0 {
+		s.lentAt = now
 		s.turn = (s.turn + 1) % len(s.shares)
 	}
 	s.mu.Unlock()

@@ -23,7 +23,7 @@ func (n *Namespace) Start(ctx context.Context, key saga.Key, start saga.Start, a
 		return err
 	}
 	m.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(after, 10)}
-	_, err = n.js.PublishMsg(ctx, m, jetstream.WithRetryAttempts(0))
+	_, err = n.pub.publish(ctx, m)
 	switch {
 	case isConflict(err):
 		return fmt.Errorf("saga %s: %w", key, ErrExists)
@@ -39,7 +39,7 @@ func (n *Namespace) Send(ctx context.Context, key saga.Key, c saga.Command) erro
 	if err != nil {
 		return err
 	}
-	if _, err := n.js.PublishMsg(ctx, m); err != nil {
+	if _, err := n.pub.publish(ctx, m); err != nil {
 		return fmt.Errorf("saga %s: sending %s: %w", key, saga.CommandName(c), err)
 	}
 	return nil

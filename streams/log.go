@@ -83,7 +83,7 @@ func (l *Log) Append(ctx context.Context, key saga.Key, at uint64, c *saga.Commi
 			m.Header[jetstream.ScheduleNextHeader] = []string{"purge"}
 		}
 	}
-	ack, err := l.n.js.PublishMsg(ctx, m, jetstream.WithRetryAttempts(0))
+	sequence, err := l.n.pub.publish(ctx, m)
 	if err != nil {
 		return 0, l.appendError(key, c, err)
 	}
@@ -92,7 +92,7 @@ func (l *Log) Append(ctx context.Context, key saga.Key, at uint64, c *saga.Commi
 			return 0, fmt.Errorf("saga %s: commit %d is in, its timer is not: %w", key, c.Version, err)
 		}
 	}
-	return ack.Sequence, nil
+	return sequence, nil
 }
 
 func (l *Log) appendError(key saga.Key, c *saga.Commit, err error) error {

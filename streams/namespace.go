@@ -17,6 +17,7 @@ type Namespace struct {
 	js       jetstream.JetStream
 	api      string // prefix of the JetStream API, with its dot
 	subjects subjects
+	pub      *publisher
 	streams  []string            // in the order of their ordinals
 	home     [shard.Count]string // the stream of each shard
 }
@@ -24,7 +25,7 @@ type Namespace struct {
 func newNamespace(conf Config) *Namespace {
 	return &Namespace{
 		conf: conf, name: conf.Namespace, nc: conf.Conn, js: conf.JetStream,
-		api: apiPrefix(conf.JetStream), subjects: newSubjects(conf.Namespace),
+		api: apiPrefix(conf.JetStream), subjects: newSubjects(conf.Namespace), pub: newPublisher(conf.Conn),
 	}
 }
 
