@@ -32,6 +32,9 @@ func StartServerProcess(t testing.TB, dir string) *ServerProcess {
 // ClientURL gives where clients connect; it is the same after a restart.
 func (s *ServerProcess) ClientURL() string { return fmt.Sprintf("nats://127.0.0.1:%d", s.port) }
 
+// PID gives the id of the server's present process.
+func (s *ServerProcess) PID() int { return s.process.PID() }
+
 // Kill ends the server with SIGKILL.
 func (s *ServerProcess) Kill() { s.process.Kill() }
 
