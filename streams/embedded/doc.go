@@ -7,5 +7,5 @@
 // What was acknowledged survives the end of the process, a SIGKILL included. A power cut can take what was stored
 // since the last sync, at most [Config.SyncInterval]; with [Config.SyncAlways] it can take nothing.
 //
-// A store directory is used by one server at a time: a second is refused.
+// A store directory is used by one server at a time: a second is refused, on systems that have flock.
 package embedded

@@ -16,7 +16,8 @@ const LockName = "jetsaga.lock"
 // Lock keeps a directory for its holder until it is released, or until the process ends in whatever way.
 type Lock struct{ file *os.File }
 
-// Acquire locks a directory that exists. Where another holds it, the error is [ErrInUse].
+// Acquire locks a directory that exists. Where another holds it, the error is [ErrInUse]. On systems without flock,
+// such as Windows, nothing is locked and nobody is refused.
 func Acquire(dir string) (*Lock, error) {
 	f, err := os.OpenFile(filepath.Join(dir, LockName), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -24,7 +25,7 @@ func Acquire(dir string) (*Lock, error) {
 	}
 	if err := lockFile(f); err != nil {
 		_ = f.Close()
-		return nil, fmt.Errorf("locking %s: %w", dir, errors.Join(ErrInUse, err))
+		return nil, fmt.Errorf("locking %s: %w", dir, err)
 	}
 	return &Lock{f}, nil
 }

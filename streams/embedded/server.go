@@ -37,7 +37,7 @@ type Config struct {
 	SyncAlways bool
 	// Name is the server's name. Default: one that the server makes up.
 	Name string
-	// Logger takes the server's own log. Default: none.
+	// Logger takes the server's own log. Default: warnings and errors go to [slog.Default], the rest nowhere.
 	Logger *slog.Logger
 	// Cluster makes the server one of several. Default: none.
 	Cluster *Cluster
@@ -78,11 +78,16 @@ func (c Config) withDefaults() (Config, error) {
 type Server struct {
 	conf Config
 	nats *server.Server
+	log  *logger
 	lock *Lock
 }
 
-// Start runs a server and returns when it takes connections and JetStream is up, or when ctx ends. A store directory
-// that is in use by another server gives [ErrInUse].
+// Start runs a server and returns when it takes connections and JetStream is up. When ctx ends before, or after two
+// minutes if it has no deadline, the server is stopped and the error is that of the context; the recovery of a large
+// store is not cut short.
+//
+// A store directory that is in use by another server gives [ErrInUse]. What else keeps a server from starting, such as
+// a port that is taken, is in the error at once: a [net.OpError] from listening can be had with [errors.As].
 func Start(ctx context.Context, conf Config) (*Server, error) {
 	conf, err := conf.withDefaults()
 	if err != nil {
@@ -100,15 +105,14 @@ func Start(ctx context.Context, conf Config) (*Server, error) {
 		_ = lock.Release()
 		return nil, fmt.Errorf("embedded server: %w", err)
 	}
-	s := &Server{conf: conf, nats: ns, lock: lock}
-	if conf.Logger != nil {
-		ns.SetLoggerV2(logger{conf.Logger}, false, false, false)
-	}
+	s := &Server{conf: conf, nats: ns, log: newLogger(conf.Logger), lock: lock}
+	ns.SetLoggerV2(s.log, false, false, false)
 	ns.Start()
 	if err := s.awaitReady(ctx); err != nil {
 		s.Stop()
-		return nil, err
+		return nil, fmt.Errorf("embedded server in %s: %w", conf.StoreDir, err)
 	}
+	s.log.started.Store(true)
 	return s, nil
 }
 
@@ -122,8 +126,7 @@ func (c Config) options() *server.Options {
 		StoreDir:     c.StoreDir,
 		SyncInterval: c.SyncInterval,
 		SyncAlways:   c.SyncAlways,
-		NoLog:        c.Logger == nil,
-		NoSigs:       true,
+		NoSigs:       true, // signals are the process's to handle
 	}
 	if c.Cluster != nil {
 		opts.Cluster = server.ClusterOpts{Name: c.Cluster.Name, Host: c.Host, Port: c.Cluster.Port}
@@ -145,14 +148,21 @@ func (s *Server) awaitReady(ctx context.Context) error {
 	for ctx.Err() != nil || !s.ready() {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("embedded server in %s is not ready: %w", s.conf.StoreDir, ctx.Err())
+			return fmt.Errorf("not ready: %w", ctx.Err())
+		case err := <-s.log.failed:
+			return err
 		case <-time.After(look):
 		}
 		if !s.nats.Running() {
-			return fmt.Errorf("embedded server in %s has stopped; see its log", s.conf.StoreDir)
+			return errors.New("stopped before it was ready; its log tells why")
 		}
 	}
-	return nil
+	select {
+	case err := <-s.log.failed: // ready in all that is looked at, but not in all
+		return err
+	default:
+		return nil
+	}
 }
 
 func (s *Server) ready() bool {
@@ -170,10 +180,20 @@ func (s *Server) ClientURL() string {
 // StoreDir gives the store directory.
 func (s *Server) StoreDir() string { return s.conf.StoreDir }
 
-// JetStreamReady reports whether JetStream answers: at once outside a cluster, and in one when a leader is elected
-// and this server is current.
+// JetStreamReady reports whether this server's JetStream is up, and, in a cluster, current with what it has heard of
+// the others. That alone does not make a cluster ready: it remains true for a while after the leader has gone. See
+// [Server.JetStreamPeers].
 func (s *Server) JetStreamReady() bool {
 	return s.nats.JetStreamEnabled() && (s.conf.Cluster == nil || s.nats.JetStreamIsCurrent())
+}
+
+// JetStreamPeers gives how many servers, itself included, this one knows to be up as the leader of its cluster's
+// JetStream: those that streams can be placed on. It is 0 for a server that does not lead, and 1 outside a cluster.
+func (s *Server) JetStreamPeers() int {
+	if s.conf.Cluster == nil {
+		return 1
+	}
+	return len(s.nats.JetStreamClusterPeers())
 }
 
 // Connect gives a connection that does not pass through the network.
