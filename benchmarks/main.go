@@ -27,20 +27,25 @@ func main() {
 
 // run is main with its surroundings as arguments, and gives the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	var o options
-	var err error
 	if len(args) > 0 && args[0] == serveCommand {
-		err = serve(ctx, args[1:], stdin, stdout)
-	} else if o, err = parseOptions(args, stderr); errors.Is(err, flag.ErrHelp) {
+		return exitCode(serve(ctx, args[1:], stdin, stdout), stderr)
+	}
+	o, err := parseOptions(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
 		return exitOK
-	} else if err != nil {
+	case err != nil:
 		_, _ = fmt.Fprintln(stderr, err)
 		return exitUsage
-	} else if o.list {
-		err = list(stdout)
-	} else {
-		err = benchmark(ctx, o, stdout, stderr)
+	case o.list:
+		return exitCode(list(stdout), stderr)
+	default:
+		return exitCode(benchmark(ctx, o, stdout, stderr), stderr)
 	}
+}
+
+// exitCode tells what went wrong, if anything did, and gives the exit code.
+func exitCode(err error, stderr io.Writer) int {
 	switch {
 	case errors.Is(err, errMissed):
 		return exitFailed // the report has told which

@@ -31,7 +31,7 @@ func writeAllocations(path string) error {
 	if path == "" {
 		return nil
 	}
-	f, err := os.Create(path) //nolint:gosec // the user's own choice
+	f, err := os.Create(path)
 	if err != nil {
 		return fmt.Errorf("allocation profile: %w", err)
 	}

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"strconv"
@@ -83,7 +84,7 @@ func ours(t testing.TB, pids []int) time.Duration {
 			continue // it has ended
 		}
 		// The fields after the name in parentheses: utime and stime are the 12th and 13th.
-		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 		for _, field := range fields[11:13] {
 			n, err := strconv.ParseInt(field, 10, 64)
 			if err != nil {

@@ -40,6 +40,7 @@ func newActivation(wk *worker, m *message, count uint64, doubtful bool) *activat
 		d.Count = 1
 	case ForgetWhereStored:
 		d.Stream, d.Sequence = "", 0
+	default: // the others break something else
 	}
 	a.core = saga.NewActivation(saga.ActivationConfig{Worker: wk.id, Plan: wk.plan, ParkAfter: wk.w.parkAfter}, d)
 	wk.held = append(wk.held, a)

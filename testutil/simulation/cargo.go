@@ -33,7 +33,7 @@ func cargoOf(s saga.State) (c Cargo) {
 // carry does what the step of that index does, or its undo.
 func (c *Cargo) carry(index int, undo bool) {
 	slot := [maxPlanSteps]*uint64{&c.Slot0, &c.Slot1, &c.Slot2, &c.Slot3, &c.Slot4, &c.Slot5}[index]
-	kind := uint64(index) << 1
+	kind := uint64(index) << 1 //nolint:gosec // the index of a step
 	if undo {
 		kind |= 1
 		*slot = 0

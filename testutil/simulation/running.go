@@ -13,7 +13,7 @@ type running struct {
 	action saga.Action
 	script script
 	begun  time.Time
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // the handler's own, while it is under way in virtual time
 	cancel context.CancelCauseFunc
 	called bool // the handler has had its effect, or failed to
 }
