@@ -10,6 +10,7 @@ import (
 	"github.com/jetsaga/jetsaga/engine"
 	"github.com/jetsaga/jetsaga/saga"
 	"github.com/jetsaga/jetsaga/shard"
+	"github.com/jetsaga/jetsaga/testutil"
 )
 
 func shardOf(definition, id string) string { return shard.Of(definition, id).String() }
@@ -137,6 +138,7 @@ func TestCancelUndoesTheSaga(t *testing.T) {
 		{"while it is parked", failing, time.Hour, "flight -flight "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			machine := testutil.WatchMachine(t)
 			f := newFleet(t)
 			def := threeSteps(t, c.second, saga.RetryPolicy{Initial: c.rest, Max: 2 * time.Hour})
 			parked := make(chan struct{}, 1)
@@ -168,7 +170,7 @@ func TestCancelUndoesTheSaga(t *testing.T) {
 				s.State.Log != c.want || s.Error != "changed my mind" {
 				t.Errorf("it ended as %+v, %v", s, err)
 			}
-			if took := time.Since(cancelled); took > time.Second {
+			if took := time.Since(cancelled); took > time.Second && machine.HoldsTimes(t) {
 				t.Errorf("it took %v", took)
 			}
 			var ended *engine.EndedError

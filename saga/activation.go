@@ -276,7 +276,7 @@ func (a *Activation) retry(reason error) Action {
 
 func (a *Activation) reject(reason error) Action { return Action{Do: ActReject, Reason: reason} }
 
-// redeliverAfter doubles from a quarter of a second up to half a minute with each delivery.
+// redeliverAfter doubles from half a second, for the first delivery, up to half a minute.
 func (a *Activation) redeliverAfter() time.Duration {
 	const first, longest = 250 * time.Millisecond, 30 * time.Second
 	return min(first<<min(a.me.Delivery, 10), longest)

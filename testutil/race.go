@@ -1,6 +1,6 @@
 //go:build race
 
-package engine_test
+package testutil
 
 // raced: the race detector slows the workers several times over, so promises about time are not held against them.
 const raced = true

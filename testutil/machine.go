@@ -1,4 +1,6 @@
-package engine_test
+//go:build linux
+
+package testutil
 
 import (
 	"bytes"
@@ -14,27 +16,38 @@ import (
 // tick is the unit of the times in /proc: 1/100 s on every Linux that Go runs on.
 const tick = 10 * time.Millisecond
 
-// strangers measures how much of the machine programs take that are not part of a test. A promise about time is made
-// for a machine that is there for it; on one that is shared it is told, but not held, and the log says so.
-type strangers struct {
+// tolerated is the share of the machine that strangers may take before promises about time are not held.
+const tolerated = 0.15
+
+// Machine tells how much of the machine programs take that are not part of a test. A promise about time is made for a
+// machine that is there for it; on one that is shared it is told, but not held, and the log says so.
+type Machine struct {
 	begun      time.Time
 	busy, ours time.Duration
 }
 
-// tolerated is the share of the machine that strangers may take before promises about time are not held.
-const tolerated = 0.15
-
-func watchStrangers(t testing.TB) *strangers {
+// WatchMachine begins to measure.
+func WatchMachine(t testing.TB) *Machine {
 	t.Helper()
-	return &strangers{begun: time.Now(), busy: busy(t), ours: ours(t, nil)}
+	return &Machine{begun: time.Now(), busy: busy(t), ours: ours(t, nil)}
 }
 
-// share gives what strangers have taken since, as a part of all processors' time. pids are the test's processes that
-// are still running.
-func (s *strangers) share(t testing.TB, pids []int) float64 {
+// HoldsTimes reports whether a promise about time that was not kept is to be held against the code: not under the race
+// detector, which slows it several times over, and not on a machine that strangers use. It logs why not. pids are the
+// test's processes that are still running.
+func (m *Machine) HoldsTimes(t testing.TB, pids ...int) bool {
 	t.Helper()
-	taken := (busy(t) - s.busy) - (ours(t, pids) - s.ours)
-	return float64(taken) / float64(time.Since(s.begun)) / float64(cores(t))
+	taken := (busy(t) - m.busy) - (ours(t, pids) - m.ours)
+	share := float64(taken) / float64(time.Since(m.begun)) / float64(cores(t))
+	switch {
+	case raced:
+		t.Log("times are not held under the race detector")
+	case share > tolerated:
+		t.Logf("times are not held: programs that are not part of the test took %.0f %% of the machine", 100*share)
+	default:
+		return true
+	}
+	return false
 }
 
 // busy gives the time that all processors were not idle, what a hypervisor gave to others included.
@@ -42,7 +55,7 @@ func busy(t testing.TB) time.Duration {
 	t.Helper()
 	stat, err := os.ReadFile("/proc/stat")
 	if err != nil {
-		t.Skipf("times can be held only where /proc tells of the machine: %v", err)
+		t.Fatalf("testutil: %v", err)
 	}
 	line, _, _ := strings.Cut(string(stat), "\n")
 	var sum time.Duration

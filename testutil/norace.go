@@ -1,0 +1,6 @@
+//go:build !race
+
+package testutil
+
+// raced: see race.go.
+const raced = false
