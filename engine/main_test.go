@@ -2,14 +2,12 @@ package engine_test
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"go.uber.org/goleak"
 
 	"github.com/jetsaga/jetsaga/engine"
 	"github.com/jetsaga/jetsaga/saga"
@@ -17,15 +15,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	run := func() int {
-		code := m.Run()
-		if err := goleak.Find(); err != nil && code == 0 {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		return code
-	}
-	os.Exit(testutil.Main(run, map[string]testutil.Role{
+	os.Exit(testutil.Main(testutil.NoLeaks(m.Run), map[string]testutil.Role{
 		"order-worker": orderWorker, "burner": burner,
 	}))
 }

@@ -1,17 +1,17 @@
 package streams_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/nats-io/nats.go"
-	"go.uber.org/goleak"
 
 	"github.com/jetsaga/jetsaga/saga"
 	"github.com/jetsaga/jetsaga/streams"
 	"github.com/jetsaga/jetsaga/testutil"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(testutil.NoLeaks(m.Run)()) }
 
 // ensure gives a namespace on a server of its own.
 func ensure(t *testing.T) *streams.Namespace {

@@ -2,7 +2,9 @@ package testutil
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,10 +12,11 @@ import (
 	"github.com/jetsaga/jetsaga/streams/embedded"
 )
 
-// clusterStart is how long a cluster may take to elect a leader.
+// clusterStart is how long a cluster may take to elect a leader. The first comes within a second, as servers that know
+// of no leader do not wait; after a leader has gone, elections have been seen to take ten.
 const clusterStart = 30 * time.Second
 
-// Cluster is a cluster of servers in the process.
+// Cluster is a cluster of servers in the process. It belongs to the goroutine of its test.
 type Cluster struct {
 	t       testing.TB
 	confs   []embedded.Config
@@ -34,6 +37,7 @@ func NATSCluster(t testing.TB, n int) *Cluster {
 		c.confs = append(c.confs, embedded.Config{
 			Name: fmt.Sprintf("n%d", i+1), StoreDir: t.TempDir(), Port: ports[n+i],
 			Cluster: &embedded.Cluster{Name: "test", Port: ports[i], Routes: routes},
+			Logger:  slog.New(slog.DiscardHandler), // it warns of each server that is not up yet, or no longer
 		})
 	}
 	t.Cleanup(func() {
@@ -92,22 +96,51 @@ func (c *Cluster) Stop(i int) {
 	}
 }
 
-// Restart starts the stopped server with that index on its store and its ports.
+// Restart starts the stopped server with that index on its store and its ports. The others take a moment to notice:
+// see [Cluster.AwaitReady].
 func (c *Cluster) Restart(i int) {
 	c.t.Helper()
 	c.start(i)
 }
 
-// AwaitReady returns when every running server is current with the cluster's leader.
+// Leader gives the index of the running server that leads JetStream, -1 while there is none.
+func (c *Cluster) Leader() int {
+	return slices.IndexFunc(c.servers, func(s *embedded.Server) bool { return s != nil && s.JetStreamPeers() > 0 })
+}
+
+// AwaitReady returns when streams can be made on every running server: one of them leads, it counts all of them as up,
+// and each is current. The test fails if they take too long, or are too few ever to elect a leader.
 func (c *Cluster) AwaitReady() {
 	c.t.Helper()
-	deadline := time.Now().Add(clusterStart)
-	for i, s := range c.servers {
-		for s != nil && !s.JetStreamReady() {
-			if time.Now().After(deadline) {
-				c.t.Fatalf("testutil: server %d of the cluster is not ready after %v", i, clusterStart)
-			}
-			<-time.After(10 * time.Millisecond) // the server offers no signal to wait for
+	if n := c.running(); 2*n <= len(c.servers) {
+		c.t.Fatalf("testutil: %d of the cluster's %d servers are running, which is no majority", n, len(c.servers))
+	}
+	for deadline := time.Now().Add(clusterStart); !c.ready(); {
+		if time.Now().After(deadline) {
+			c.t.Fatalf("testutil: the cluster is not ready after %v; its leader is %d", clusterStart, c.Leader())
+		}
+		<-time.After(10 * time.Millisecond) // the server offers no signal to wait for
+	}
+}
+
+func (c *Cluster) running() int {
+	n := 0
+	for _, s := range c.servers {
+		if s != nil {
+			n++
 		}
 	}
+	return n
+}
+
+// ready asks the leader, too: the others believe themselves current for seconds after it has gone, and a server that
+// has just come back is current before the leader would place anything on it.
+func (c *Cluster) ready() bool {
+	for _, s := range c.servers {
+		if s != nil && !s.JetStreamReady() {
+			return false
+		}
+	}
+	leader := c.Leader()
+	return leader >= 0 && c.servers[leader].JetStreamPeers() == c.running()
 }

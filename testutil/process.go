@@ -14,16 +14,25 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 )
 
 // roleVariable names, in a child's environment, the role that it plays.
 const roleVariable = "JETSAGA_TEST_ROLE"
 
-// lineTimeout bounds how long a process may take to say what a test waits for.
-const lineTimeout = 60 * time.Second
+// lineTimeout bounds how long a process may take to say what a test waits for; lineMargin is what is left of the test's
+// own time then, for it to tell what it waited for.
+const (
+	lineTimeout = 60 * time.Second
+	lineMargin  = 2 * time.Second
+)
+
+// orphanGrace is how long a role may take to end after the test that started it has.
+const orphanGrace = 2 * time.Second
 
 // Role is what a child process does in place of the tests. Its context ends when the process is interrupted, or when
-// the test that started it is gone.
+// the test that started it is gone; in the latter case the process ends two seconds later at the latest.
 type Role func(ctx context.Context, args []string) error
 
 // Main runs the tests, or, in a process that [StartProcess] started, its role. Call it from TestMain and exit with
@@ -49,12 +58,36 @@ func Main(run func() int, roles map[string]Role) int {
 	go func() { // ends with the process; a child must not outlive the test, however that ends
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		cancel()
+		<-time.After(orphanGrace)
+		fmt.Fprintf(os.Stderr, "testutil: role %q has not ended with its test\n", name)
+		os.Exit(1) //nolint:revive // the role does not mind its context, and nobody is left to kill it
 	}()
 	if err := role(ctx, os.Args[1:]); err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return 0
+}
+
+// NoLeaks runs the tests and then fails them if goroutines are left over. It is for [Main], as goleak.VerifyTestMain
+// would exit before a role is played:
+//
+//	os.Exit(testutil.Main(testutil.NoLeaks(m.Run), roles))
+func NoLeaks(run func() int, opts ...goleak.Option) func() int {
+	// nats-server keeps one clock for all servers of a process; when the last stops while another starts, it may be left
+	// ticking (server/ats/ats.go). It is not ours to stop.
+	opts = append(opts, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"))
+	return func() int {
+		code := run()
+		if code != 0 { // tests that failed may well have left something
+			return code
+		}
+		if err := goleak.Find(opts...); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return 0
+	}
 }
 
 // Process is a real process that plays a role of the test binary.
@@ -112,10 +145,11 @@ func StartProcess(t testing.TB, role string, args ...string) *Process {
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // WaitLine returns when the process prints a line that begins with prefix, and gives the rest of it. The test fails
-// if the process ends before, or takes too long.
+// if the process ends before, or takes longer than a minute or what the test has left.
 func (p *Process) WaitLine(prefix string) string {
 	p.t.Helper()
-	deadline := time.After(lineTimeout)
+	limit := p.patience()
+	deadline := time.After(limit)
 	for {
 		select {
 		case line, ok := <-p.lines:
@@ -126,9 +160,18 @@ func (p *Process) WaitLine(prefix string) string {
 				return strings.TrimSpace(rest)
 			}
 		case <-deadline:
-			p.t.Fatalf("testutil: %s has not printed %q for %v:\n%s", p.name, prefix, lineTimeout, p.stderr)
+			p.t.Fatalf("testutil: %s has not printed %q for %v:\n%s", p.name, prefix, limit, p.stderr)
 		}
 	}
+}
+
+func (p *Process) patience() time.Duration {
+	if t, ok := p.t.(interface{ Deadline() (time.Time, bool) }); ok {
+		if deadline, ok := t.Deadline(); ok {
+			return min(lineTimeout, time.Until(deadline)-lineMargin)
+		}
+	}
+	return lineTimeout
 }
 
 // Lines gives what the process prints, line by line, until it ends. A process whose lines are not read is held up

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"go.uber.org/goleak"
 
 	"github.com/jetsaga/jetsaga/engine"
 	"github.com/jetsaga/jetsaga/saga"
@@ -23,15 +22,7 @@ import (
 
 func TestMain(m *testing.M) {
 	time.Local = time.UTC // what is printed for people is in their time
-	run := func() int {
-		code := m.Run()
-		if err := goleak.Find(); err != nil && code == 0 {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		return code
-	}
-	os.Exit(testutil.Main(run, map[string]testutil.Role{"sagactl": process}))
+	os.Exit(testutil.Main(testutil.NoLeaks(m.Run), map[string]testutil.Role{"sagactl": process}))
 }
 
 // process is the role of sagactl as a process of its own.

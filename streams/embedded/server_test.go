@@ -15,12 +15,12 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/goleak"
 
 	"github.com/jetsaga/jetsaga/streams/embedded"
+	"github.com/jetsaga/jetsaga/testutil"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(testutil.NoLeaks(m.Run)()) }
 
 func start(t *testing.T, conf embedded.Config) *embedded.Server {
 	t.Helper()
