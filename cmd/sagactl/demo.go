@@ -64,9 +64,6 @@ func (a *app) runDemo(ctx context.Context, f demoFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := checkPort(ctx, embedded.DefaultHost, f.port); err != nil {
-		return err
-	}
 	site, err := openSite(f.data, task, f.fresh)
 	if err != nil {
 		return err
@@ -74,7 +71,7 @@ func (a *app) runDemo(ctx context.Context, f demoFlags) (err error) {
 	defer func() { err = errors.Join(err, site.close()) }()
 	server, err := embedded.Start(ctx, embedded.Config{StoreDir: site.path(siteNATS), Port: f.port})
 	if err != nil {
-		return interrupted(ctx, err)
+		return interrupted(ctx, errors.Join(err, site.neverBegan(task)))
 	}
 	defer server.Stop()
 	services, err := shop.Open(shop.Config{Dir: site.path(siteLedgers), Stock: shop.InitialStock(orders)})

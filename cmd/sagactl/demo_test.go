@@ -152,6 +152,16 @@ func TestTheDemoKeepsToItsOwnServer(t *testing.T) {
 	}
 }
 
+func TestADemoWhoseServerDoesNotStartLeavesNothingToGoOnWith(t *testing.T) {
+	dir, taken := t.TempDir(), port(t, testutil.NATS(t).ClientURL())
+	if code, _, errs := ctl(t, "demo", "--orders", "10", "--data", dir, "--port", taken); code != exitKnown || strings.Count(errs, "\n") != 1 {
+		t.Fatalf("exit %d\n%s", code, errs)
+	}
+	if code, _, errs := ctl(t, "demo", "--orders", "20", "--data", dir); code != exitOK {
+		t.Errorf("other orders afterwards: exit %d\n%s", code, errs)
+	}
+}
+
 func TestTwoDemosDoNotShareADirectory(t *testing.T) {
 	dir := t.TempDir()
 	s, err := openSite(dir, task{Orders: 1}, false)

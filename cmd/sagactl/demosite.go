@@ -153,6 +153,15 @@ func (s *site) beginAgain(t task) error {
 // finish marks the run as finished: the next one begins anew.
 func (s *site) finish(t task) error { return s.write(mark{task: t, Finished: true}) }
 
+// neverBegan says that nothing was started, so that there is nothing to go on with; what an earlier run left unfinished
+// stays so.
+func (s *site) neverBegan(t task) error {
+	if s.resumed {
+		return nil
+	}
+	return s.finish(t)
+}
+
 // write replaces the mark whole.
 func (s *site) write(m mark) error {
 	data, err := json.Marshal(m)

@@ -32,9 +32,6 @@ func (a *app) runDev(ctx context.Context, conf embedded.Config) error {
 	if err := checkPortFlag(conf.Port); err != nil {
 		return err
 	}
-	if err := checkPort(ctx, conf.Host, conf.Port); err != nil {
-		return err
-	}
 	if conf.StoreDir == "" {
 		dir, err := os.MkdirTemp("", "sagactl-dev-")
 		if err != nil {
@@ -58,5 +55,13 @@ func (a *app) runDev(ctx context.Context, conf embedded.Config) error {
 		return err
 	}
 	<-ctx.Done()
+	return nil
+}
+
+// checkPortFlag refuses what is no port. 0 is none, and a server that nobody can reach is not what was asked for.
+func checkPortFlag(port int) error {
+	if port == 0 || port < -1 || port > 65535 {
+		return usagef("--port is %d, must be 1 to 65535, or -1 for a free one", port)
+	}
 	return nil
 }

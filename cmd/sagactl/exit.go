@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/nats-io/nats.go"
 
@@ -59,12 +60,8 @@ type stoppedError struct{ text string }
 func (e *stoppedError) Error() string { return e.text }
 func (e *stoppedError) Unwrap() error { return context.Canceled }
 
-var (
-	// errPort tells that a port is taken.
-	errPort = errors.New("port is in use")
-	// errNoVersion tells that a saga has not had a version.
-	errNoVersion = errors.New("no such version")
-)
+// errNoVersion tells that a saga has not had a version.
+var errNoVersion = errors.New("no such version")
 
 // exitCode tells how the process ends with an error.
 func exitCode(err error) int {
@@ -99,7 +96,7 @@ func exitCode(err error) int {
 		return exitServer
 	case errors.Is(err, engine.ErrNotFound), errors.Is(err, errNoVersion):
 		return exitNotFound
-	case errors.As(err, &known), errors.As(err, &ended), errors.Is(err, embedded.ErrInUse), errors.Is(err, errPort):
+	case errors.As(err, &known), errors.As(err, &ended), errors.Is(err, embedded.ErrInUse), errors.Is(err, syscall.EADDRINUSE):
 		return exitKnown
 	default:
 		return exitFailed

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"go.uber.org/goleak"
 
 	"github.com/jetsaga/jetsaga/engine"
 	"github.com/jetsaga/jetsaga/saga"
@@ -22,7 +23,15 @@ import (
 
 func TestMain(m *testing.M) {
 	time.Local = time.UTC // what is printed for people is in their time
-	os.Exit(testutil.Main(testutil.NoLeaks(m.Run), map[string]testutil.Role{"sagactl": process}))
+	run := func() int {
+		code := m.Run()
+		if err := goleak.Find(); err != nil && code == 0 {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return code
+	}
+	os.Exit(testutil.Main(run, map[string]testutil.Role{"sagactl": process}))
 }
 
 // process is the role of sagactl as a process of its own.
@@ -221,8 +230,8 @@ func TestWhatGoesWrongIsOneLineAndACode(t *testing.T) {
 		{exitUsage, "--orders", []string{"demo", "--orders", "0"}},
 		{exitUsage, "--port", []string{"demo", "--port", "0"}},
 		{exitUsage, "--port", []string{"dev", "--port", "70000"}},
-		{exitKnown, "port is in use", []string{"dev", "--port", port(t, w.server)}},
-		{exitKnown, "port is in use", []string{"demo", "--port", port(t, w.server), "--data", t.TempDir()}},
+		{exitKnown, "address already in use", []string{"dev", "--port", port(t, w.server)}},
+		{exitKnown, "address already in use", []string{"demo", "-o", "json", "--port", port(t, w.server), "--data", t.TempDir()}},
 		{exitUsage, "no such file", []string{"demo", "--input", "/does/not/exist"}},
 	} {
 		code, out, errs := w.ctl(t, c.args...)
