@@ -103,7 +103,7 @@ func (b *builder[S]) checkState() {
 		b.fault("state type %v cannot be encoded: %v", t, err)
 		return
 	}
-	if _, err := splitObject(zero); err != nil {
+	if _, err := splitObject(string(zero)); err != nil {
 		b.fault("state type %v does not encode as a JSON object", t)
 		return
 	}

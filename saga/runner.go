@@ -48,11 +48,11 @@ func (r *runner[S]) Run(ctx context.Context, t Task, s State) (next State, err e
 	if err != nil {
 		return State{}, Permanent(fmt.Errorf("the state that step %q left cannot be encoded: %w", t.Step, err))
 	}
-	split := splitObject
 	if r.def.own {
-		split = ParseState
+		next, err = ParseState(encoded)
+	} else {
+		next, err = splitObject(string(encoded))
 	}
-	next, err = split(encoded)
 	if err != nil {
 		return State{}, Permanent(fmt.Errorf("the state that step %q left: %w", t.Step, err))
 	}

@@ -18,8 +18,7 @@ type State struct {
 
 // field is one top-level member: the name as encoded between its quotes, the value as compact JSON.
 type field struct {
-	name  string
-	value []byte
+	name, value string
 }
 
 // ParseState reads a JSON object. Anything else, and an object that names a field twice, is refused.
@@ -29,7 +28,7 @@ func ParseState(data []byte) (State, error) {
 	if err := json.Compact(&compact, data); err != nil {
 		return State{}, fmt.Errorf("state is not JSON: %w", err)
 	}
-	s, err := splitObject(compact.Bytes())
+	s, err := splitObject(compact.String())
 	if err != nil {
 		return State{}, err
 	}
@@ -44,12 +43,15 @@ func ParseState(data []byte) (State, error) {
 
 // repeated gives a field name that occurs twice, if there is one.
 func (s State) repeated() (string, bool) {
-	seen := make(map[string]struct{}, len(s.fields))
+	names := make([]string, 0, usualFields)
 	for _, f := range s.fields {
-		if _, ok := seen[f.name]; ok {
-			return f.name, true
+		names = append(names, f.name)
+	}
+	slices.Sort(names)
+	for i := 1; i < len(names); i++ {
+		if names[i] == names[i-1] {
+			return names[i], true
 		}
-		seen[f.name] = struct{}{}
 	}
 	return "", false
 }
@@ -77,13 +79,21 @@ func unspelled(spelling string) (name string) {
 // the state takes a few of those.
 const maxNesting = 9_000
 
+// usualFields is for how many fields there is room from the beginning.
+const usualFields = 8
+
 // splitObject cuts compact, valid JSON into the object's top-level fields. It trusts the validity and checks
 // only that the value is an object, and not nested too deeply.
-func splitObject(b []byte) (State, error) {
+//
+// The fields are parts of the text, which lives as long as any of them.
+func splitObject(b string) (State, error) {
 	if len(b) < 2 || b[0] != '{' {
 		return State{}, errors.New("state is not a JSON object")
 	}
-	var s State
+	if b == "{}" {
+		return State{}, nil
+	}
+	s := State{make([]field, 0, usualFields)}
 	for i := 1; b[i] != '}'; {
 		if b[i] == ',' {
 			i++
@@ -93,14 +103,14 @@ func splitObject(b []byte) (State, error) {
 		if nesting > maxNesting {
 			return State{}, fmt.Errorf("state is nested %d levels deep, at most %d are allowed", nesting, maxNesting)
 		}
-		s.fields = append(s.fields, field{name: string(b[i+1 : nameEnd-1]), value: b[nameEnd+1 : valueEnd : valueEnd]})
+		s.fields = append(s.fields, field{name: b[i+1 : nameEnd-1], value: b[nameEnd+1 : valueEnd]})
 		i = valueEnd
 	}
 	return s, nil
 }
 
 // stringEnd gives the index after the string that begins at b[i].
-func stringEnd(b []byte, i int) int {
+func stringEnd(b string, i int) int {
 	for i++; b[i] != '"'; i++ {
 		if b[i] == '\\' {
 			i++
@@ -110,7 +120,7 @@ func stringEnd(b []byte, i int) int {
 }
 
 // valueEnd gives the index after the value that begins at b[i], which lies within an object, and how deep it goes.
-func valueEnd(b []byte, i int) (end, nesting int) {
+func valueEnd(b string, i int) (end, nesting int) {
 	for depth := 0; ; {
 		switch b[i] {
 		case '"':
@@ -164,7 +174,7 @@ func (s State) Size() int {
 // Field gives the JSON of one top-level field.
 func (s State) Field(name string) (json.RawMessage, bool) {
 	if i := s.index(spelled(name), 0); i >= 0 {
-		return slices.Clone(s.fields[i].value), true
+		return json.RawMessage(s.fields[i].value), true
 	}
 	return nil, false
 }
@@ -204,9 +214,7 @@ func (s State) index(name string, hint int) int {
 
 // equal reports whether both hold the same fields with the same bytes in the same order.
 func (s State) equal(other State) bool {
-	return slices.EqualFunc(s.fields, other.fields, func(a, b field) bool {
-		return a.name == b.name && bytes.Equal(a.value, b.value)
-	})
+	return slices.Equal(s.fields, other.fields)
 }
 
 // Patch is what a step changed: the top-level fields that it set, and those that it removed, by their names as JSON
@@ -223,7 +231,7 @@ func (p Patch) IsZero() bool { return p.Set.IsZero() && len(p.Unset) == 0 }
 func (s State) Diff(next State) Patch {
 	var p Patch
 	for i, f := range next.fields {
-		if at := s.index(f.name, i); at < 0 || !bytes.Equal(s.fields[at].value, f.value) {
+		if at := s.index(f.name, i); at < 0 || s.fields[at].value != f.value {
 			p.Set.fields = append(p.Set.fields, f)
 		}
 	}
