@@ -191,12 +191,11 @@ func (a *Activation) proceed(now time.Time) Action {
 	if a.in.Ended() {
 		return a.append(now)
 	}
-	tasks := Ready(a.plan, a.in)
-	if len(tasks) == 0 {
+	next, ok := first(a.plan, a.in)
+	if !ok {
 		return a.reject(&CorruptError{Key: a.key, Version: a.in.Version,
 			Err: fmt.Errorf("the log does not fit version %d of the definition", a.in.Definition)})
 	}
-	next := tasks[0]
 	rest := next.NotBefore.Sub(now)
 	if rest > a.conf.ParkAfter {
 		timer := TimerSet{Name: a.timerName(), At: next.NotBefore, Step: next.Step}

@@ -2,6 +2,7 @@ package saga
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 )
@@ -28,61 +29,80 @@ type Result struct {
 // Ready gives the tasks that the saga's log calls for now; several where branches run at once. It is empty for
 // a saga that has ended, and for one that [Settle] has something to say about.
 func Ready(p *Plan, in *Instance) []Task {
+	var tasks []Task
+	ready(p, in, func(t Task) { tasks = append(tasks, t) })
+	return tasks
+}
+
+// first gives the first of the tasks that [Ready] gives.
+func first(p *Plan, in *Instance) (task Task, ok bool) {
+	ready(p, in, func(t Task) {
+		if !ok {
+			task, ok = t, true
+		}
+	})
+	return task, ok
+}
+
+// ready calls visit with each of the tasks that [Ready] gives.
+func ready(p *Plan, in *Instance, visit func(Task)) {
 	switch in.Status {
 	case StatusRunning:
-		tasks, _ := p.Root.forward(in)
-		return tasks
+		p.Root.forward(in, visit)
 	case StatusCompensating:
-		tasks, _ := p.Root.backward(in)
-		return tasks
+		p.Root.backward(in, visit)
 	default:
-		return nil
 	}
 }
 
-// forward gives the attempts due below the node, and whether the node has completed.
-func (n *PlanNode) forward(in *Instance) (due []Task, done bool) {
+// forward visits the attempts due below the node, and reports whether the node has completed.
+func (n *PlanNode) forward(in *Instance, visit func(Task)) (done bool) {
 	if n.Kind == KindSequence {
 		for _, child := range n.Children {
-			if due, done = child.forward(in); !done {
-				return due, false
+			if !child.forward(in, visit) {
+				return false
 			}
 		}
-		return nil, true
+		return true
 	}
 	s := in.Steps[n.Name]
 	switch s.Status {
 	case StepPending, StepRetrying:
-		return []Task{{Step: n.Name, Attempt: s.Attempt + 1, NotBefore: s.RetryAt}}, false
+		visit(Task{Step: n.Name, Attempt: s.Attempt + 1, NotBefore: s.RetryAt})
+		return false
 	case StepGaveUp:
-		return nil, false
+		return false
 	default:
-		return nil, true
+		return true
 	}
 }
 
-// backward gives the undo attempts due below the node, and whether nothing below it is left to undo. An undo
+// backward visits the undo attempts due below the node, and reports whether nothing below it is left to undo. An undo
 // that gave up does not hold up the others.
-func (n *PlanNode) backward(in *Instance) (due []Task, done bool) {
+func (n *PlanNode) backward(in *Instance, visit func(Task)) (done bool) {
 	if n.Kind == KindSequence {
-		for i := len(n.Children) - 1; i >= 0; i-- {
-			if due, done = n.Children[i].backward(in); !done {
-				return due, false
+		for _, child := range slices.Backward(n.Children) {
+			if !child.backward(in, visit) {
+				return false
 			}
 		}
-		return nil, true
+		return true
 	}
 	s := in.Steps[n.Name]
 	if n.Step.Undo == nil || (s.Status != StepDone && s.Status != StepUndoRetrying) {
-		return nil, true
+		return true
 	}
-	return []Task{{Step: n.Name, Undo: true, Attempt: s.UndoAttempt + 1, NotBefore: s.RetryAt}}, false
+	visit(Task{Step: n.Name, Undo: true, Attempt: s.UndoAttempt + 1, NotBefore: s.RetryAt})
+	return false
 }
+
+// pass visits a task and does nothing: for those who ask only whether a node is done.
+func pass(Task) {}
 
 // Decide gives the event that a task's result is. It changes nothing: the caller appends the event and applies
 // it. A result that the log does not call for (any more) gives none.
 func Decide(p *Plan, in *Instance, r Result, now time.Time) []Event {
-	if !calledFor(Ready(p, in), r.Task) {
+	if !calledFor(p, in, r.Task) {
 		return nil
 	}
 	t := r.Task
@@ -100,13 +120,11 @@ func Decide(p *Plan, in *Instance, r Result, now time.Time) []Event {
 	return []Event{StepFailed{Step: t.Step, Attempt: t.Attempt, Took: r.Took, Failure: f}}
 }
 
-func calledFor(ready []Task, t Task) bool {
-	for _, r := range ready {
-		if r.Step == t.Step && r.Undo == t.Undo && r.Attempt == t.Attempt {
-			return true
-		}
-	}
-	return false
+func calledFor(p *Plan, in *Instance, t Task) (called bool) {
+	ready(p, in, func(r Task) {
+		called = called || r.Step == t.Step && r.Undo == t.Undo && r.Attempt == t.Attempt
+	})
+	return called
 }
 
 // failure says what becomes of a failed attempt under the policy.
@@ -169,14 +187,14 @@ func settleForward(p *Plan, in *Instance) []Event {
 	case in.Cancel != nil && !in.Unsettled && !p.pastPivot(in):
 		return []Event{CompensationStarted{Reason: ReasonCancelled, Error: in.Cancel.Reason}}
 	}
-	if _, done := p.Root.forward(in); done {
+	if p.Root.forward(in, pass) {
 		return []Event{SagaCompleted{}}
 	}
 	return nil
 }
 
 func settleBackward(p *Plan, in *Instance) []Event {
-	if _, done := p.Root.backward(in); !done {
+	if !p.Root.backward(in, pass) {
 		return nil
 	}
 	var stuck []string
