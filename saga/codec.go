@@ -114,23 +114,12 @@ type wireCommit struct {
 	Snapshot *Instance `json:"snap,omitempty"`
 }
 
-// EncodeCommit gives a commit's JSON. It fails only on an event type that is not registered, which is a
-// programming error.
-func EncodeCommit(c *Commit) ([]byte, error) {
-	w := wireCommit{
-		envelope: envelope{Format},
-		Version:  c.Version, Time: c.Time, By: c.By, Base: c.Base, Snapshot: c.Snapshot,
-		Events: make([]message, len(c.Events)),
-	}
-	for i, e := range c.Events {
-		name := EventName(e)
-		if name == "" {
-			return nil, fmt.Errorf("event type %T has no wire name", e)
-		}
-		w.Events[i] = message{name, e}
-	}
-	return json.Marshal(w)
-}
+// EncodeCommit gives a commit's JSON. It fails only on an event type that is not registered and on a time past the
+// year 9999, which are programming errors.
+func EncodeCommit(c *Commit) ([]byte, error) { return AppendCommit(make([]byte, 0, usualCommit), c) }
+
+// usualCommit is a size in bytes that most commits stay below.
+const usualCommit = 512
 
 // DecodeCommit reads a commit. An event type, or a format, that this build does not know gives an
 // [*UnknownError]; anything else that is wrong gives a plain error.

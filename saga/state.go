@@ -149,7 +149,11 @@ func (s State) JSON() []byte {
 	for _, f := range s.fields {
 		n += len(f.name) + len(f.value) + 4
 	}
-	b := append(make([]byte, 0, n), '{')
+	return s.appendJSON(make([]byte, 0, n))
+}
+
+func (s State) appendJSON(b []byte) []byte {
+	b = append(b, '{')
 	for i, f := range s.fields {
 		if i > 0 {
 			b = append(b, ',')

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/jetsaga/jetsaga/saga"
@@ -58,16 +56,14 @@ func (n *Namespace) checkSize(key saga.Key, what string, data []byte) error {
 // The schedules of timers that the commit sets are sent first and not awaited in between: both messages go over
 // one connection to one stream, which stores them in order.
 func (l *Log) Append(ctx context.Context, key saga.Key, at uint64, c *saga.Commit) (uint64, error) {
-	data, err := saga.EncodeCommit(c)
+	d, err := newDraft(l.n.subjects.commits(key), at, c)
 	if err != nil {
 		return 0, fmt.Errorf("saga %s: encoding a commit: %w", key, err)
 	}
-	if err := l.n.checkSize(key, "commit", data); err != nil {
+	defer d.discard()
+	if err := l.n.checkSize(key, "commit", d.msg.Data); err != nil {
 		return 0, err
 	}
-	m := nats.NewMsg(l.n.subjects.commits(key))
-	m.Data = data
-	m.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(at, 10)}
 	var schedules []*schedule
 	for _, e := range c.Events {
 		switch e := e.(type) {
@@ -79,11 +75,10 @@ func (l *Log) Append(ctx context.Context, key saga.Key, at uint64, c *saga.Commi
 			schedules = append(schedules, s)
 		case saga.TimerCancelled:
 			// A message can take back one schedule; any further one fires in vain.
-			m.Header[jetstream.SchedulerHeader] = []string{l.n.subjects.timer(key, e.Name)}
-			m.Header[jetstream.ScheduleNextHeader] = []string{"purge"}
+			d.cancel(l.n.subjects.timer(key, e.Name))
 		}
 	}
-	sequence, err := l.n.pub.publish(ctx, m)
+	sequence, err := l.n.pub.publish(ctx, &d.msg)
 	if err != nil {
 		return 0, l.appendError(key, c, err)
 	}
