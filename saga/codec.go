@@ -171,6 +171,14 @@ func EncodeCommand(c Command) ([]byte, error) {
 // DecodeCommand reads a command. A kind, or a format, that this build does not know gives an [*UnknownError];
 // anything else that is wrong gives a plain error.
 func DecodeCommand(data []byte) (Command, error) {
+	if start, ok := readPlainStart(data); ok {
+		return start, nil
+	}
+	return decodeCommand(data)
+}
+
+// decodeCommand reads a command however it is written.
+func decodeCommand(data []byte) (Command, error) {
 	var w struct {
 		envelope
 		received

@@ -28,7 +28,12 @@ func ParseState(data []byte) (State, error) {
 	if err := json.Compact(&compact, data); err != nil {
 		return State{}, fmt.Errorf("state is not JSON: %w", err)
 	}
-	s, err := splitObject(compact.String())
+	return parseCompact(compact.String())
+}
+
+// parseCompact is ParseState of compact, valid JSON.
+func parseCompact(text string) (State, error) {
+	s, err := splitObject(text)
 	if err != nil {
 		return State{}, err
 	}
