@@ -50,6 +50,9 @@ func newPublisher(nc *nats.Conn) *publisher {
 // (a [*jetstream.APIError]), [jetstream.ErrNoStreamResponse] where no stream has the subject, [nats.ErrTimeout], the
 // connection's, and that of ctx.
 func (p *publisher) publish(ctx context.Context, m *nats.Msg) (uint64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err // else the answer might come before the select below looks at ctx
+	}
 	number, w, err := p.enter()
 	if err != nil {
 		return 0, err
