@@ -119,8 +119,7 @@ func (a *activation) append(action saga.Action) (saga.Action, error) {
 	var revision uint64
 	err := a.w.call(func(ctx context.Context) (err error) {
 		revision, err = a.w.journal.Append(ctx, a.key(), action.Revision, action.Commit)
-		var large *streams.TooLargeError
-		if errors.Is(err, saga.ErrConflict) || errors.As(err, &large) {
+		if refused(err) {
 			return backoff.Permanent(err)
 		}
 		return err
@@ -143,6 +142,15 @@ func (a *activation) append(action saga.Action) (saga.Action, error) {
 		a.w.poked(a.key())
 	}
 	return a.core.Appended(time.Now(), revision), nil
+}
+
+// refused tells a commit that will not be stored from one that has not been stored yet.
+func refused(err error) bool {
+	if err == nil {
+		return false
+	}
+	var large *streams.TooLargeError
+	return errors.Is(err, saga.ErrConflict) || errors.As(err, &large)
 }
 
 func (a *activation) wait(action saga.Action) (saga.Action, error) {
