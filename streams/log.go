@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/jetsaga/jetsaga/saga"
@@ -78,7 +80,7 @@ func (l *Log) Append(ctx context.Context, key saga.Key, at uint64, c *saga.Commi
 			d.cancel(l.n.subjects.timer(key, e.Name))
 		}
 	}
-	sequence, err := l.n.pub.publish(ctx, &d.msg)
+	sequence, err := l.publish(ctx, key, at, &d.msg)
 	if err != nil {
 		return 0, l.appendError(key, c, err)
 	}
@@ -88,6 +90,32 @@ func (l *Log) Append(ctx context.Context, key saga.Key, at uint64, c *saga.Commi
 		}
 	}
 	return sequence, nil
+}
+
+// A replicated stream may refuse a message though the log stands where it is expected to: while the one before it is
+// still being applied, and after a change of leader. Such a refusal is tried again, so often and after such a rest.
+const (
+	refusals    = 20
+	refusalRest = 5 * time.Millisecond
+)
+
+// publish sends a commit, again where the refusal proves to be of the server's making.
+func (l *Log) publish(ctx context.Context, key saga.Key, at uint64, m *nats.Msg) (uint64, error) {
+	for try := 1; ; try++ {
+		sequence, err := l.n.pub.publish(ctx, m)
+		if err == nil || try == refusals || !isConflict(err) {
+			return sequence, err
+		}
+		last, readErr := l.n.fromLeader(ctx, l.n.stream(key), leaderRequest{LastFor: m.Subject})
+		if readErr != nil && !errors.Is(readErr, errNotStored) || last.Sequence != at {
+			return 0, err
+		}
+		select {
+		case <-time.After(refusalRest):
+		case <-ctx.Done():
+			return 0, err
+		}
+	}
 }
 
 func (l *Log) appendError(key saga.Key, c *saga.Commit, err error) error {
