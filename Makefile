@@ -59,6 +59,10 @@ simulate: ## the simulation of the protocol over SEEDS (100000) schedules
 long: ## the tests behind the build tag long, one package at a time: they measure, and kill processes
 	go test -tags=long -timeout 30m -p 1 -v -count=1 $$(grep -rl --include='*_test.go' '^//go:build long' . | xargs -n 1 dirname | sort -u)
 
+.PHONY: promises
+promises: ## the long tests with their promises about time held; for a machine that is idle otherwise
+	JETSAGA_HOLD_TIMES=1 $(MAKE) long
+
 .PHONY: bench
 bench: ## the engine against a bare loop that sends the same messages
 	go run ./benchmarks
@@ -66,6 +70,10 @@ bench: ## the engine against a bare loop that sends the same messages
 .PHONY: bench-check
 bench-check: ## the variants with thresholds; fails if one is missed
 	go run ./benchmarks -server-process -check -variants success,one-at-a-time
+
+.PHONY: bench-long
+bench-long: ## the worker's memory over a million sagas
+	go run ./benchmarks -million -check
 
 .PHONY: ci
 ci: ## all that CI runs
