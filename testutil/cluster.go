@@ -17,6 +17,10 @@ import (
 const clusterStart = 30 * time.Second
 
 // Cluster is a cluster of servers in the process. It belongs to the goroutine of its test.
+//
+// A stream is made when a majority has it. A server that is stopped before it has it, too, leaves a goroutine behind
+// (nats-server 2.15: the log of a raft group that could not be started is not closed). A test that looks for leaks
+// waits until the replicas of what it made are current.
 type Cluster struct {
 	t       testing.TB
 	confs   []embedded.Config

@@ -221,27 +221,30 @@ func TestAClusterReplicatesToAllOfItsServers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	holders := map[string]bool{}
+	if got := awaitReplicas(t, js, "S").State.Msgs; got != messages {
+		t.Errorf("%d messages are stored of %d", got, messages)
+	}
+}
+
+// awaitReplicas returns when three servers hold all that the stream has.
+func awaitReplicas(t *testing.T, js jetstream.JetStream, name string) *jetstream.StreamInfo {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	for len(holders) < 3 && ctx.Err() == nil {
-		s, err := js.Stream(ctx, "S")
+	for {
+		s, err := js.Stream(ctx, name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		info := s.CachedInfo()
-		if info.State.Msgs != messages {
-			t.Fatalf("%d messages are stored of %d", info.State.Msgs, messages)
-		}
-		holders[info.Cluster.Leader] = true
+		info, holders := s.CachedInfo(), 1
 		for _, r := range info.Cluster.Replicas {
 			if r.Current && r.Lag == 0 {
-				holders[r.Name] = true
+				holders++
 			}
 		}
-	}
-	if len(holders) < 3 {
-		t.Errorf("only %v hold the messages", holders)
+		if holders == 3 {
+			return info
+		}
 	}
 }
 
@@ -269,8 +272,9 @@ func TestAClusterIsReadyWhenStreamsCanBeMade(t *testing.T) {
 	c.Restart(leader)
 	c.AwaitReady()
 	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "LAST", Subjects: []string{"last"}, Replicas: 3}); err != nil {
-		t.Errorf("after it had come back: %v", err)
+		t.Fatalf("after it had come back: %v", err)
 	}
+	awaitReplicas(t, js, "LAST")
 }
 
 func TestTooFewServersAreNeverReady(t *testing.T) {
