@@ -15,10 +15,19 @@ const (
 	// ActAppend: append Commit at Revision; once it is in, poke the worker named by Poke, if any. Then Appended
 	// or Conflicted; any other failure is the caller's to retry.
 	ActAppend
-	// ActRun: run the handler of Task on State, under Plan. Then Ran.
+	// ActRun: run the handler of Task on State, under Plan; a TaskStart or TaskRecall is a message to a child. Then Ran.
+	// With More, there is more to do while it runs: call Next at once. Until is when the activation wants to be Woken,
+	// should the task take that long; zero for never.
 	ActRun
-	// ActWait: hold the activation until Until, or until it is poked. Then Woken.
+	// ActAsk: ask State on behalf of Task, with Input, under Plan: at once, and without any effect. Then Ran.
+	ActAsk
+	// ActWait: hold the activation until Until, or for as long as it takes where that is zero; until it is poked; or until one
+	// of the tasks under way has a result. Then Woken, or Ran.
 	ActWait
+	// ActPublish: publish Emissions on the outbox's topics. Then Published.
+	ActPublish
+	// ActTell: send Done to the saga Parent. Then Told.
+	ActTell
 	// ActFindStart: find the Start command of the run Run among the saga's commands. Then StartFound.
 	ActFindStart
 	// ActAck: the command is done; set the timers in Rearm again first, then acknowledge it. The activation
@@ -35,7 +44,8 @@ const (
 )
 
 var actionNames = [...]string{
-	ActLoad: "load", ActAppend: "append", ActRun: "run", ActWait: "wait", ActFindStart: "find-start",
+	ActLoad: "load", ActAppend: "append", ActRun: "run", ActAsk: "ask", ActWait: "wait", ActPublish: "publish",
+	ActTell: "tell", ActFindStart: "find-start",
 	ActAck: "ack", ActRetry: "retry", ActReject: "reject", ActDrop: "drop",
 }
 
@@ -58,7 +68,12 @@ type Action struct {
 	Plan        *Plan
 	Task        Task
 	State       State
+	Input       Input
+	More        bool
 	Until       time.Time
+	Emissions   []Emission
+	Parent      Key
+	Done        ChildDone
 	Run         string
 	Rearm       map[string]PendingTimer
 	Delay       time.Duration

@@ -3,6 +3,8 @@ package saga
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -57,13 +59,17 @@ type Activation struct {
 
 	in        *Instance
 	plan      *Plan
+	tasks     []Task // room for those of a walk
 	rev, base uint64
 	level     Consistency // of the last load
 
-	opening bool    // nothing is in the log yet, and the first step may run before anything is
-	events  []Event // decided, applied to in, and not yet in the log
-	result  *Result // of a task, not yet known to be in the log
-	poke    string  // the worker to poke once the events are in
+	opening  bool     // nothing is in the log yet, and the first step may run before anything is
+	events   []Event  // decided, applied to in, and not yet in the log
+	results  []Result // of tasks, not yet known to be in the log
+	underWay []Task   // given out to be run, and without a result
+	poke     string   // the worker to poke once the events are in
+	told     bool     // the parent knows how the saga has ended
+	refused  bool     // the parent is to be told that the saga cannot be undone
 }
 
 // NewActivation prepares an activation for a delivery.
@@ -110,7 +116,7 @@ func (a *Activation) Loaded(now time.Time, log Log) Action {
 	}
 	a.in, a.rev, a.base = in, log.Revision, log.Base
 	if in.Owner == a.me {
-		return a.resume(now)
+		return a.resume(now, a.results)
 	}
 	return a.admit(now)
 }
@@ -131,7 +137,7 @@ func (a *Activation) Appended(now time.Time, revision uint64) Action {
 		a.base = revision
 	}
 	a.rev = revision
-	a.events, a.result, a.poke = nil, nil, ""
+	a.events, a.results, a.poke = nil, nil, ""
 	if a.in.Owner != a.me {
 		return a.ack() // ended, parked, or left to the owner
 	}
@@ -141,11 +147,31 @@ func (a *Activation) Appended(now time.Time, revision uint64) Action {
 // Conflicted takes that the log had moved on and the commit is not in it, or is already.
 func (a *Activation) Conflicted() Action { return a.load(Latest) }
 
-// Ran takes the result of a task.
-func (a *Activation) Ran(now time.Time, r Result) Action {
-	a.result = &r
-	a.opening = false
-	return a.resume(now)
+// Ran takes the results of tasks: all that there are at the moment, so that they get into the log together.
+func (a *Activation) Ran(now time.Time, results ...Result) Action {
+	a.results = append(a.results, results...)
+	for _, r := range results {
+		a.underWay = slices.DeleteFunc(a.underWay, r.Task.same)
+		if !r.Task.Kind.Asks() {
+			a.opening = false
+		}
+	}
+	return a.resume(now, results)
+}
+
+// Next gives what else there is to do while tasks are under way, after an action that was [Action.More].
+func (a *Activation) Next(now time.Time) Action { return a.proceed(now) }
+
+// Published takes that what was emitted is on the outbox's topics.
+func (a *Activation) Published(now time.Time) Action {
+	a.record(now, EmissionsPublished{})
+	return a.proceed(now)
+}
+
+// Told takes that the parent was sent word of how the saga has ended.
+func (a *Activation) Told(time.Time) Action {
+	a.told = true
+	return a.ack()
 }
 
 // Woken takes that a wait is over; poked says that it was cut short because the log has moved on.
@@ -159,56 +185,156 @@ func (a *Activation) Woken(now time.Time, poked bool) Action {
 // StartFound takes the Start command that was asked for; nil where there is none.
 func (a *Activation) StartFound(now time.Time, start *Start) Action {
 	if start == nil {
-		return a.reject(fmt.Errorf("saga %s has no run %s to cancel", a.key, a.cmd.(Cancel).Run))
+		return a.reject(fmt.Errorf("saga %s has no run %s to cancel", a.key, runOf(a.cmd)))
 	}
 	return a.cancelUnstarted(now, *start)
 }
 
 // load drops whatever was decided on the log as it was before.
 func (a *Activation) load(c Consistency) Action {
-	a.events, a.poke, a.opening = nil, "", false
+	a.events, a.poke, a.opening, a.refused = nil, "", false, false
 	a.level = c
 	return Action{Do: ActLoad, Consistency: c}
 }
 
-// resume goes on as the owner, with the result in hand, if any.
-func (a *Activation) resume(now time.Time) Action {
+// resume goes on as the owner, with what came of tasks.
+func (a *Activation) resume(now time.Time, results []Result) Action {
 	if retry, ok := a.know(a.in.Definition); !ok {
 		return retry
 	}
-	if a.result != nil {
-		a.record(now, Decide(a.plan, a.in, *a.result, now)...)
+	for _, r := range results {
+		a.record(now, Decide(a.plan, a.in, r, now)...)
 	}
 	return a.proceed(now)
 }
 
+// maxEvents is how many events a commit holds before it is appended, whatever else would follow by itself.
+const maxEvents = 100
+
 // proceed goes on as the owner: it settles what follows by itself and gives the next thing to do. What was
 // decided is in the log before the next handler runs.
 func (a *Activation) proceed(now time.Time) Action {
-	for events := Settle(a.plan, a.in); len(events) > 0; events = Settle(a.plan, a.in) {
-		a.record(now, events...)
+	for {
+		w := walk{p: a.plan, in: a.in, now: now, busy: a.isUnderWay, tasks: a.tasks[:0]}
+		w.run()
+		a.tasks = w.tasks
+		switch {
+		case w.fact == nil:
+			return a.next(now, &w)
+		case len(a.events) >= maxEvents:
+			return a.append(now)
+		case ends(w.fact):
+			a.cancelTimers(now, time.Time{})
+			a.record(now, w.fact)
+			return a.append(now)
+		}
+		a.record(now, w.fact)
 	}
-	if a.in.Ended() {
-		return a.append(now)
-	}
-	next, ok := first(a.plan, a.in)
-	if !ok {
-		return a.reject(&CorruptError{Key: a.key, Version: a.in.Version,
-			Err: fmt.Errorf("the log does not fit version %d of the definition", a.in.Definition)})
-	}
-	rest := next.NotBefore.Sub(now)
-	if rest > a.conf.ParkAfter {
-		timer := TimerSet{Name: a.timerName(), At: next.NotBefore, Step: next.Step}
-		a.record(now, timer, SagaParked{})
+}
+
+// next gives the next thing to do where nothing follows by itself.
+func (a *Activation) next(now time.Time, w *walk) Action {
+	var run []Task
+	wake := w.until
+	for _, t := range w.tasks {
+		switch {
+		case a.isUnderWay(t):
+		case t.Kind.Asks():
+			return Action{Do: ActAsk, Plan: a.plan, Task: t, State: a.in.View(t.Scope), Input: a.in.input(t)}
+		case t.NotBefore.After(w.now):
+			if wake.IsZero() || t.NotBefore.Before(wake) {
+				wake, w.waits = t.NotBefore, t.Step
+			}
+		default:
+			run = append(run, t)
+		}
 	}
 	switch {
-	case len(a.events) > 0 && !a.opening:
+	case len(a.events) == 0 && len(a.in.Outbox) > 0:
+		return Action{Do: ActPublish, Emissions: a.in.Outbox}
+	case len(run) > 0 && a.mustAppend():
 		return a.append(now)
-	case rest > 0:
-		return Action{Do: ActWait, Until: next.NotBefore}
+	case len(run) > 0:
+		t := run[0]
+		a.underWay = append(a.underWay, t)
+		return Action{Do: ActRun, Plan: a.plan, Task: t, State: a.in.View(t.Scope), More: len(run) > 1, Until: wake}
+	case len(a.underWay) > 0 || len(a.in.Outbox) > 0:
+		if a.mustAppend() {
+			return a.append(now)
+		}
+		return Action{Do: ActWait, Until: wake}
+	case wake.IsZero() && !w.waiting:
+		return a.reject(&CorruptError{Key: a.key, Version: a.in.Version,
+			Err: fmt.Errorf("the log does not fit version %d of the definition", a.in.Definition)})
+	case wake.IsZero() || wake.Sub(now) > a.conf.ParkAfter:
+		return a.park(now, wake, w.waits)
+	case a.mustAppend():
+		return a.append(now)
 	default:
-		return Action{Do: ActRun, Plan: a.plan, Task: next, State: a.in.State}
+		return Action{Do: ActWait, Until: wake}
 	}
+}
+
+// park leaves the saga to whatever comes next: a command, or the timer that is set for when the first wait is over.
+func (a *Activation) park(now, wake time.Time, waits string) Action {
+	a.cancelTimers(now, wake)
+	if !wake.IsZero() && len(a.in.Timers) == 0 {
+		a.record(now, TimerSet{Name: a.timerName(), At: wake, Step: waits})
+	}
+	a.record(now, SagaParked{})
+	return a.append(now)
+}
+
+// cancelTimers takes back all timers but one for the time that is wanted.
+func (a *Activation) cancelTimers(now, wanted time.Time) {
+	for _, name := range slices.Sorted(maps.Keys(a.in.Timers)) {
+		if wanted.IsZero() || !a.in.Timers[name].At.Equal(wanted) {
+			a.record(now, TimerCancelled{Name: name})
+		}
+	}
+}
+
+func (a *Activation) isUnderWay(t Task) bool { return slices.ContainsFunc(a.underWay, t.same) }
+
+// mustAppend reports whether something was decided that has to be in the log before a handler runs. On the first
+// delivery of a first Start nothing has: there is nothing yet to own. That emissions are published can wait: they
+// are published again if it is forgotten.
+func (a *Activation) mustAppend() bool {
+	for i, e := range a.events {
+		if _, begins := e.(SagaStarted); begins && a.opening && i == 0 {
+			continue
+		}
+		if _, published := e.(EmissionsPublished); !published {
+			return true
+		}
+	}
+	return false
+}
+
+// ends reports whether an event ends a run.
+func ends(e Event) bool {
+	switch e.(type) {
+	case SagaCompleted, SagaCompensated, SagaStuck, SagaTerminated:
+		return true
+	default:
+		return false
+	}
+}
+
+// exposed gives the steps of which an activation that is gone may have made an attempt.
+func (a *Activation) exposed(now time.Time) []string {
+	if a.in.Status != StatusRunning {
+		return nil
+	}
+	w := walk{p: a.plan, in: a.in, now: now, busy: func(Task) bool { return true }}
+	w.forward(a.plan.Root, frame{})
+	steps := slices.Clone(a.in.Unsettled)
+	for _, t := range w.tasks {
+		if !t.Undo && !t.Kind.Asks() && !slices.Contains(steps, t.Step) {
+			steps = append(steps, t.Step)
+		}
+	}
+	return steps
 }
 
 // start records the beginning of a run.
@@ -217,7 +343,17 @@ func (a *Activation) start(now time.Time, s Start) {
 	if definition == 0 && a.plan != nil {
 		definition = a.plan.Version
 	}
-	a.record(now, SagaStarted{Run: s.Run, Definition: definition, State: s.State})
+	e := SagaStarted{
+		Run: s.Run, Definition: definition, State: s.State,
+		Deadline: s.Deadline, Parent: s.Parent, Attributes: s.Attributes,
+	}
+	a.record(now, e)
+	if a.me.Command == s.Run && a.me.Delivery == 1 && !a.doubtful {
+		return // only a Start's first delivery knows that no other has tried the first step
+	}
+	if e.Unsettled = a.exposed(now); len(e.Unsettled) > 0 {
+		a.events[len(a.events)-1], a.in.Unsettled = e, e.Unsettled
+	}
 }
 
 // record applies events, to be appended with the next commit.
@@ -250,7 +386,7 @@ func (a *Activation) snapshotDue() bool { return a.in.Parked || a.in.Version%Sna
 // activation, since two may compete for a version.
 func (a *Activation) timerName() string {
 	who := uuid.NewSHA1(timerSpace, fmt.Appendf(nil, "%s\x00%s\x00%d", a.me.Worker, a.me.Command, a.me.Delivery))
-	return fmt.Sprintf("retry-%d-%x", a.in.Version+1, who[:6])
+	return fmt.Sprintf("wake-%d-%x", a.in.Version+1, who[:6])
 }
 
 // timerSpace is the UUIDv5 namespace of the activation's mark in timer names.
@@ -266,8 +402,22 @@ func (a *Activation) know(version int) (retry Action, ok bool) {
 	return Action{}, true
 }
 
-// ack is allowed only on grounds that no later event can take away; see admit.go.
-func (a *Activation) ack() Action { return Action{Do: ActAck} }
+// ack is allowed only on grounds that no later event can take away; see admit.go. Whatever command finds that a saga with a
+// parent has ended sees to it that the parent knows: the activation that ended it may have died before it could tell.
+func (a *Activation) ack() Action {
+	if a.told || a.in == nil || !a.in.Ended() || a.in.Parent == nil {
+		return Action{Do: ActAck}
+	}
+	done := ChildDone{
+		Run: a.in.Parent.Run, Ref: ChildRef{a.key, a.in.Run}, Step: a.in.Parent.Step, Version: a.in.Version,
+		Status: a.in.Status, Error: a.in.Error, Refused: a.refused,
+	}
+	if done.Status == StatusCompleted {
+		done.State = a.in.State
+	}
+	done.ID = fmt.Sprintf("%s-%d-%t", a.in.Run, done.Version, done.Refused)
+	return Action{Do: ActTell, Parent: a.in.Parent.Key, Done: done}
+}
 
 func (a *Activation) retry(reason error) Action {
 	return Action{Do: ActRetry, Delay: a.redeliverAfter(), Reason: reason}

@@ -1,9 +1,11 @@
 package saga
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -26,7 +28,15 @@ func (a *Activation) admit(now time.Time) Action {
 	case Timer:
 		return a.admitTimer(now, cmd)
 	case Cancel:
-		return a.admitCancel(now, cmd)
+		return a.admitCancel(now, cmd.Run, CancelRequested{ID: cmd.ID, Reason: cmd.Reason, By: cmd.By})
+	case Undo:
+		return a.admitUndo(now, cmd)
+	case Signal:
+		return a.admitSignal(now, cmd)
+	case ChildDone:
+		return a.admitChild(now, cmd)
+	case operator:
+		return a.admitOrder(now, cmd)
 	default:
 		return a.reject(fmt.Errorf("saga %s: command type %T cannot be carried out", a.key, cmd))
 	}
@@ -41,9 +51,6 @@ func (a *Activation) admitStart(now time.Time, cmd Start) Action {
 			return retry
 		}
 		a.start(now, cmd)
-		if a.doubtful {
-			a.record(now, ActivationClaimed{}) // this may not be the first delivery to try the first step
-		}
 		return a.claimed(now)
 	case cmd.Previous == "":
 		return a.ack() // the log tells of a later run, so this one, the first, is over
@@ -80,44 +87,83 @@ func (a *Activation) admitTimer(now time.Time, cmd Timer) Action {
 		return a.sure(fmt.Sprintf("timer %s is not in the log yet", cmd.Name), true)
 	case !pending:
 		return a.reclaim(now) // fired or cancelled before, or an orphan
-	case a.in.Parked:
-		if retry, ok := a.know(a.in.Definition); !ok {
-			return retry
-		}
-		a.record(now, TimerFired{Name: cmd.Name})
-		return a.claimed(now)
 	default:
-		a.record(now, TimerFired{Name: cmd.Name})
-		return a.leave(now)
+		return a.wakeUp(now, TimerFired{Name: cmd.Name})
 	}
 }
 
-func (a *Activation) admitCancel(now time.Time, cmd Cancel) Action {
+// wakeUp records an event that concerns the saga whatever it is doing: an owner is told, and a parked saga taken up.
+func (a *Activation) wakeUp(now time.Time, event Event) Action {
+	if !a.in.Parked || a.in.Paused {
+		a.record(now, event)
+		return a.leave(now)
+	}
+	if retry, ok := a.know(a.in.Definition); !ok {
+		return retry
+	}
+	a.record(now, event)
+	return a.claimed(now)
+}
+
+func (a *Activation) admitCancel(now time.Time, run string, event CancelRequested) Action {
 	switch {
-	case a.in.Run != cmd.Run:
-		if a.level != Latest {
-			return a.load(Latest)
-		}
-		return Action{Do: ActFindStart, Run: cmd.Run}
+	case a.in.Run != run:
+		return a.findRun(run)
 	case a.in.Ended() || a.in.Cancel != nil:
 		return a.reclaim(now)
 	case a.in.Parked:
 		if retry, ok := a.know(a.in.Definition); !ok {
 			return retry
 		}
-		a.record(now, a.cancelRequested(cmd))
-		for _, name := range slices.Sorted(maps.Keys(a.in.Timers)) {
-			a.record(now, TimerCancelled{Name: name})
-		}
+		a.record(now, event)
 		return a.claimed(now)
 	default:
-		a.record(now, a.cancelRequested(cmd))
+		a.record(now, event)
 		return a.leave(now)
 	}
 }
 
-func (a *Activation) cancelRequested(cmd Cancel) CancelRequested {
+// findRun looks for a run that is not in the log: it may not have begun.
+func (a *Activation) findRun(run string) Action {
+	if a.level != Latest {
+		return a.load(Latest)
+	}
+	return Action{Do: ActFindStart, Run: run}
+}
+
+// admitUndo undoes a saga on behalf of its parent. While it runs that is to cancel it.
+func (a *Activation) admitUndo(now time.Time, cmd Undo) Action {
+	switch {
+	case a.in.Run != cmd.Run || a.in.Status != StatusCompleted:
+		return a.admitCancel(now, cmd.Run, cancelFor(cmd))
+	case slices.Contains(a.in.Seen, cmd.ID):
+		return a.reclaim(now)
+	}
+	if retry, ok := a.know(a.in.Definition); !ok {
+		return retry
+	}
+	if a.plan.pastPivot(a.in) {
+		a.refused = true
+		return a.ack()
+	}
+	a.record(now, UndoRequested{cmd.Order})
+	return a.claimed(now)
+}
+
+func cancelFor(cmd Undo) CancelRequested {
 	return CancelRequested{ID: cmd.ID, Reason: cmd.Reason, By: cmd.By}
+}
+
+// runOf gives the run that a command means that can come before the run has begun.
+func runOf(c Command) string {
+	switch c := c.(type) {
+	case Cancel:
+		return c.Run
+	case Undo:
+		return c.Run
+	default:
+		return ""
+	}
 }
 
 // cancelUnstarted cancels a run whose Start has not reached the log. It begins the run in the Start's name and
@@ -131,8 +177,156 @@ func (a *Activation) cancelUnstarted(now time.Time, start Start) Action {
 		return retry
 	}
 	a.start(now, start)
-	a.record(now, a.cancelRequested(a.cmd.(Cancel)))
+	switch cmd := a.cmd.(type) {
+	case Cancel:
+		a.record(now, CancelRequested{ID: cmd.ID, Reason: cmd.Reason, By: cmd.By})
+	case Undo:
+		a.record(now, cancelFor(cmd))
+	}
 	return a.leave(now)
+}
+
+func (a *Activation) admitSignal(now time.Time, cmd Signal) Action {
+	switch {
+	case slices.Contains(a.in.Seen, cmd.ID):
+		return a.reclaim(now)
+	case a.in.Version == 0:
+		return a.sure("the saga has not begun", true)
+	case cmd.Run != "" && cmd.Run != a.in.Run:
+		return a.sure("the run that is meant has not begun", false)
+	case a.in.Ended():
+		return a.sure("", false) // nothing waits for it any more
+	}
+	if step, approval := strings.CutPrefix(cmd.Name, approvalPrefix); approval && newToken(a.key, a.in.Run, step).Secret != cmd.ID {
+		return a.reject(fmt.Errorf("saga %s: the token does not fit the approval %q of run %s", a.key, step, a.in.Run))
+	}
+	return a.wakeUp(now, SignalReceived{cmd})
+}
+
+func (a *Activation) admitChild(now time.Time, cmd ChildDone) Action {
+	if a.in.Run != cmd.Run {
+		return a.sure("the run that started the child is not in the log yet", a.in.Version == 0)
+	}
+	c := a.in.block(cmd.Step).Child
+	switch {
+	case a.in.Ended():
+		return a.reclaim(now)
+	case c == nil:
+		return a.sure("that the child was started is not in the log yet", true)
+	case c.Ref != cmd.Ref || c.Version > cmd.Version || c.Version == cmd.Version && (c.Refused || !cmd.Refused):
+		return a.reclaim(now)
+	}
+	return a.wakeUp(now, ChildEnded{
+		Ref: cmd.Ref, Step: cmd.Step, Status: cmd.Status, State: cmd.State, Error: cmd.Error, Refused: cmd.Refused, Version: cmd.Version,
+	})
+}
+
+// admitOrder carries out what an operator wants.
+func (a *Activation) admitOrder(now time.Time, cmd operator) Action {
+	o := cmd.order()
+	switch {
+	case slices.Contains(a.in.Seen, o.ID):
+		return a.reclaim(now)
+	case a.in.Run != o.Run && a.level != Latest:
+		return a.load(Latest)
+	case a.in.Run != o.Run && a.in.Version == 0 && a.me.Delivery < patience:
+		return a.sure("the run that is meant has not begun", true)
+	case a.in.Run != o.Run:
+		return a.reject(fmt.Errorf("saga %s: %s: its run is %q, not %q", a.key, CommandName(cmd), a.in.Run, o.Run))
+	}
+	if retry, ok := a.know(a.in.Definition); !ok {
+		return retry
+	}
+	event, err := a.orders(cmd)
+	switch {
+	case err != nil:
+		return a.reject(fmt.Errorf("saga %s: %s: %w", a.key, CommandName(cmd), err))
+	case event == nil:
+		return a.sure("", false)
+	}
+	a.poke = a.in.Owner.Worker
+	if ends(event) {
+		a.cancelTimers(now, time.Time{})
+	}
+	a.record(now, event)
+	if a.in.Owner == a.me {
+		return a.claimed(now)
+	}
+	return a.append(now)
+}
+
+// patience is how many deliveries of an operator's command wait for a saga to begin.
+const patience = 10
+
+// orders gives the event that an operator's command is, nil where there is nothing to do.
+func (a *Activation) orders(cmd operator) (Event, error) {
+	ended := fmt.Errorf("the saga has ended %s", a.in.Status)
+	switch cmd := cmd.(type) {
+	case Pause:
+		switch {
+		case a.in.Ended():
+			return nil, ended
+		case a.in.Paused:
+			return nil, nil
+		}
+		return SagaPaused(cmd), nil
+	case Resume:
+		if !a.in.Paused || a.in.Ended() {
+			return nil, nil
+		}
+		return SagaResumed(cmd), nil
+	case Terminate:
+		if a.in.Ended() && a.in.Status != StatusStuck {
+			return nil, ended
+		}
+		return SagaTerminated(cmd), nil
+	case Retry:
+		return a.orderRetry(cmd)
+	case Skip:
+		s := a.in.Steps.Get(cmd.Step)
+		switch {
+		case a.plan.Step(cmd.Step) == nil:
+			return nil, fmt.Errorf("the definition has no step %q", cmd.Step)
+		case a.in.Ended() && !slices.Contains(a.in.Stuck, cmd.Step):
+			return nil, fmt.Errorf("the saga has ended %s, and not because of step %q", a.in.Status, cmd.Step)
+		case s.Status == StepDone || s.Status == StepUndone:
+			return nil, fmt.Errorf("step %q is %s already", cmd.Step, s.Status)
+		}
+		return StepSkipped(cmd), nil
+	case Resolve:
+		if s := a.in.Steps.Get(cmd.Step); s.Status != StepUndoGaveUp {
+			return nil, fmt.Errorf("the compensation of step %q has not failed for good", cmd.Step)
+		}
+		return StepResolved(cmd), nil
+	case Reset:
+		if cmd.Saga == nil || cmd.To == 0 || cmd.To > a.in.Version {
+			return nil, fmt.Errorf("version %d is not one of the log's %d", cmd.To, a.in.Version)
+		}
+		return SagaReset(cmd), nil
+	default:
+		return nil, fmt.Errorf("command type %T cannot be carried out", cmd)
+	}
+}
+
+func (a *Activation) orderRetry(cmd Retry) (Event, error) {
+	steps := cmd.Steps
+	if len(steps) == 0 {
+		steps = a.in.Stuck
+	}
+	for _, step := range steps {
+		switch s := a.in.Steps.Get(step); s.Status {
+		case StepRetrying, StepUndoRetrying, StepGaveUp, StepUndoGaveUp:
+			if a.in.Ended() && !slices.Contains(a.in.Stuck, step) {
+				return nil, fmt.Errorf("the saga has ended %s, and not because of step %q", a.in.Status, step)
+			}
+		default:
+			return nil, fmt.Errorf("step %q has not failed", step)
+		}
+	}
+	if len(steps) == 0 {
+		return nil, errors.New("no step is given, and the saga is not stuck")
+	}
+	return StepRetried{cmd.Order, steps}, nil
 }
 
 // reclaim handles a command that the log knows. If it owns a saga that is still running, its worker is gone or
@@ -153,18 +347,13 @@ func (a *Activation) reclaim(now time.Time) Action {
 		return retry
 	}
 	a.poke = a.in.Owner.Worker // if it lives, it should stop what it is doing
-	a.record(now, ActivationClaimed{})
+	a.record(now, ActivationClaimed{Unsettled: a.exposed(now)})
 	return a.claimed(now)
 }
 
-// claimed appends the events that make this activation the owner, before any handler runs. A result that the
-// first step gave before the log had begun goes with them.
-func (a *Activation) claimed(now time.Time) Action {
-	if a.result != nil {
-		return a.resume(now)
-	}
-	return a.append(now)
-}
+// claimed goes on as the owner that the events recorded make of this activation. They are in the log before any
+// handler runs. A result that the first step gave before the log had begun goes with them.
+func (a *Activation) claimed(now time.Time) Action { return a.resume(now, a.results) }
 
 // leave appends the events for the saga's owner to act on, and tells it.
 func (a *Activation) leave(now time.Time) Action {

@@ -47,32 +47,42 @@ func appendEvent(b []byte, e Event) (_ []byte, err error) {
 	b = name(textField(append(b, '{'), "type", kind), "data")
 	switch e := e.(type) {
 	case SagaStarted:
-		b = e.appendJSON(b)
+		b, err = e.appendJSON(b)
 	case StepCompleted:
-		b = e.appendJSON(b)
+		b, err = e.appendJSON(b)
 	case SagaCompleted:
 		b = append(b, "{}"...)
 	case StepCompensated:
-		b = StepCompleted(e).appendJSON(b)
+		b, err = StepCompleted{Step: e.Step, Attempt: e.Attempt, Took: e.Took, Scope: e.Scope, Patch: e.Patch}.appendJSON(b)
 	default:
-		if b, err = appendAny(b, e); err != nil {
-			return nil, fmt.Errorf("event %s: %w", kind, err)
-		}
+		b, err = appendAny(b, e)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("event %s: %w", kind, err)
 	}
 	return append(b, '}'), nil
 }
 
-func (e SagaStarted) appendJSON(b []byte) []byte {
+func (e SagaStarted) appendJSON(b []byte) (_ []byte, err error) {
+	if len(e.Unsettled) > 0 || !e.Deadline.IsZero() || e.Parent != nil || len(e.Attributes) > 0 {
+		return appendAny(b, e)
+	}
 	b = textField(append(b, '{'), "run", e.Run)
 	b = numberField(b, "definition", e.Definition)
 	b = e.State.appendJSON(name(b, "state"))
-	return append(b, '}')
+	return append(b, '}'), nil
 }
 
-func (e StepCompleted) appendJSON(b []byte) []byte {
+func (e StepCompleted) appendJSON(b []byte) (_ []byte, err error) {
+	if len(e.Emits) > 0 {
+		return appendAny(b, e)
+	}
 	b = textField(append(b, '{'), "step", e.Step)
 	b = numberField(b, "attempt", e.Attempt)
 	b = numberField(b, "took_ns", e.Took)
+	if e.Scope != "" {
+		b = textField(b, "scope", e.Scope)
+	}
 	if !e.Set.IsZero() {
 		b = e.Set.appendJSON(name(b, "set"))
 	}
@@ -86,7 +96,10 @@ func (e StepCompleted) appendJSON(b []byte) []byte {
 		}
 		b = append(b, ']')
 	}
-	return append(b, '}')
+	if e.Signal != "" {
+		b = textField(b, "signal", e.Signal)
+	}
+	return append(b, '}'), nil
 }
 
 func (o Owner) appendJSON(b []byte) []byte {

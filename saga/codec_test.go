@@ -290,7 +290,7 @@ func TestFieldsThatThisBuildDoesNotKnowArePassedOver(t *testing.T) {
 }
 
 func TestAnEndIsWhatACommitEndsWith(t *testing.T) {
-	ends := []string{"SagaCompleted", "SagaCompensated", "SagaStuck"}
+	ends := []string{"SagaCompleted", "SagaCompensated", "SagaStuck", "SagaTerminated"}
 	for name, e := range filledEvents() {
 		if got, want := someCommit(SagaParked{}, e).Ends(), slices.Contains(ends, name); got != want {
 			t.Errorf("a commit whose last event is %s ends the run: %v, want %v", name, got, want)

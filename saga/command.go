@@ -4,7 +4,7 @@ import (
 	"time"
 )
 
-// Command is an imperative message to a saga: a [Start], [Cancel] or [Timer]. Commands are delivered at least
+// Command is an imperative message to a saga, such as a [Start], a [Signal] or a [Timer]. Commands are delivered at least
 // once; acting on one twice has no further effect.
 type Command interface {
 	// CommandID identifies the command among all that a saga is ever sent.
@@ -21,6 +21,12 @@ type Start struct {
 	// Previous is the ended run after which this one begins; empty for a saga's first.
 	Previous string    `json:"previous,omitempty"`
 	Time     time.Time `json:"time"` // of the client that sent it
+	// Deadline is when the saga is to have ended, or is undone; zero for never.
+	Deadline time.Time `json:"deadline,omitzero"`
+	// Parent is the saga to tell of the end; nil for none.
+	Parent *Parent `json:"parent,omitempty"`
+	// Attributes are the search attributes of the state.
+	Attributes map[string]string `json:"attributes,omitempty"`
 }
 
 // CommandID is the run.

@@ -41,10 +41,5 @@ type Commit struct {
 
 // Ends reports whether the commit ends the run.
 func (c *Commit) Ends() bool {
-	switch c.Events[len(c.Events)-1].(type) {
-	case SagaCompleted, SagaCompensated, SagaStuck:
-		return true
-	default:
-		return false
-	}
+	return len(c.Events) > 0 && ends(c.Events[len(c.Events)-1])
 }

@@ -39,13 +39,13 @@ func TestDecidingChangesNothing(t *testing.T) {
 		in := mustFold(t, randomHistory(t, r, 1+r.IntN(10)))
 		before, was := canonical(t, in), *in
 		results := []Result{randomResult(r, Task{Step: drawing(r).text(), Undo: r.IntN(2) == 0, Attempt: r.IntN(4)})}
-		for _, task := range Ready(plan, in) {
+		for _, task := range Ready(plan, in, time.Unix(0, 0)) {
 			results = append(results, randomResult(r, task))
 		}
 		for _, result := range results {
 			decided += len(Decide(plan, in, result, time.Unix(0, 0)))
 		}
-		Settle(plan, in)
+		Settle(plan, in, time.Unix(0, 0), nil)
 		if after := canonical(t, in); after != before || !reflect.DeepEqual(was, *in) {
 			t.Fatalf("seed %d: the saga has become\n%s\nwas\n%s", seed, after, before)
 		}
@@ -80,7 +80,7 @@ func TestASagaIsEitherReadyOrSettlesOrHasEnded(t *testing.T) {
 			if step > 200 {
 				t.Fatalf("seed %d: no end in sight: %s", seed, canonical(t, in))
 			}
-			ready, follows := Ready(plan, in), Settle(plan, in)
+			ready, follows := Ready(plan, in, time.Unix(0, 0)), Settle(plan, in, time.Unix(0, 0), nil)
 			if len(ready) == 0 && len(follows) == 0 {
 				t.Fatalf("seed %d: neither ready nor settled: %s", seed, canonical(t, in))
 			}
@@ -103,11 +103,11 @@ func TestASagaIsEitherReadyOrSettlesOrHasEnded(t *testing.T) {
 // checkEnd fails the test unless the steps of an ended saga are where its status says.
 func checkEnd(t *testing.T, plan *Plan, in *Instance) {
 	t.Helper()
-	if len(Ready(plan, in)) > 0 || len(Settle(plan, in)) > 0 {
+	if len(Ready(plan, in, time.Unix(0, 0))) > 0 || len(Settle(plan, in, time.Unix(0, 0), nil)) > 0 {
 		t.Errorf("after the end something follows: %s", canonical(t, in))
 	}
 	for _, n := range plan.Root.Children {
-		s := in.Steps[n.Name]
+		s := in.Steps.Get(n.Name)
 		switch {
 		case in.Status == StatusCompleted && s.Status != StepDone:
 			t.Errorf("the saga has completed, and %s is %q", n.Name, s.Status)

@@ -12,11 +12,23 @@ import (
 
 // Definition is a checked plan together with its handlers. It is safe for concurrent use.
 type Definition[S any] struct {
-	plan  *Plan
-	do    map[string]Handler[S]
-	undo  map[string]Handler[S]
-	plain bool // S is the same after a trip through JSON: see plainType
-	own   bool // S has an encoding of its own, which may break the rules that encoding/json keeps
+	plan       *Plan
+	do         map[string]Handler[S]
+	undo       map[string]Handler[S]
+	ask        map[string]question[S] // what is asked of the state, by node
+	inner      map[string]Runnable    // of the nodes that work on the items of a ForEach
+	attributes []AttributeNode[S]
+	plain      bool // S is the same after a trip through JSON: see plainType
+	own        bool // S has an encoding of its own, which may break the rules that encoding/json keeps
+}
+
+// question asks something of a state, and may change it where the task is to take something into it.
+type question[S any] func(state *S, t Task, in Input) (Answer, error)
+
+func newDefinition[S any]() *Definition[S] {
+	return &Definition[S]{
+		do: map[string]Handler[S]{}, undo: map[string]Handler[S]{}, ask: map[string]question[S]{}, inner: map[string]Runnable{},
+	}
 }
 
 // Plan gives the definition as data.
@@ -41,27 +53,17 @@ type Node[S any] interface {
 //
 // S is a struct that encoding/json can carry. The error is a [*DefinitionError] that lists every fault found.
 func Define[S any](name string, version int, nodes ...Node[S]) (*Definition[S], error) {
-	b := &builder[S]{
-		def:   &Definition[S]{do: map[string]Handler[S]{}, undo: map[string]Handler[S]{}},
-		names: map[string]bool{},
-	}
+	b := &builder[S]{shared: &shared{names: map[string]bool{}}, def: newDefinition[S]()}
 	if err := CheckName("definition", name); err != nil {
 		b.fault("%v", err)
 	}
 	if version < 1 {
 		b.fault("version %d is below 1", version)
 	}
-	b.checkState()
-	if len(nodes) == 0 {
+	b.checkState("state")
+	root := b.sequence(nodes)
+	if len(root.Children) == 0 && !slices.ContainsFunc(nodes, isNil[S]) {
 		b.fault("has no steps")
-	}
-	root := &PlanNode{Kind: KindSequence}
-	for i, n := range nodes {
-		if n == nil {
-			b.fault("node %d is nil", i+1)
-			continue
-		}
-		root.Children = append(root.Children, n.build(b))
 	}
 	if len(b.faults) > 0 {
 		return nil, &DefinitionError{Name: name, Faults: b.faults}
@@ -79,36 +81,123 @@ func Must[S any](d *Definition[S], err error) *Definition[S] {
 	return d
 }
 
-// builder gathers a definition and its faults while the nodes are visited in the order of the plan.
-type builder[S any] struct {
-	def    *Definition[S]
+func isNil[S any](n Node[S]) bool { return n == nil }
+
+// shared is what the builders of one definition share: one for the state, and one for each type of item.
+type shared struct {
 	names  map[string]bool
-	pivot  string // the pivot already passed, if any
+	built  []string // the names in the order of the plan
+	pivot  string   // the pivot already passed, if any
+	within []string // the blocks that the node is in, outermost first, in which there can be no pivot
+	passed string   // a pivot within one of the branches of the node under way
+	depth  int      // how many nodes the node is in
 	faults []string
 }
 
-func (b *builder[S]) fault(format string, args ...any) {
+// builder gathers a definition and its faults while the nodes are visited in the order of the plan.
+type builder[S any] struct {
+	*shared
+	def *Definition[S]
+}
+
+func (b *shared) fault(format string, args ...any) {
 	b.faults = append(b.faults, fmt.Sprintf(format, args...))
 }
 
+// claim takes a name for a node.
+func (b *shared) claim(what, name string) {
+	b.checkNodeName(what, name)
+	if b.names[name] {
+		b.fault("%s %q occurs twice", what, name)
+	}
+	b.names[name] = true
+	b.built = append(b.built, name)
+}
+
+// checkNodeName refuses what cannot be part of a key: besides what [CheckName] refuses, the marks of keys and scopes.
+func (b *shared) checkNodeName(what, name string) {
+	if err := CheckName(what, name); err != nil {
+		b.fault("%v", err)
+		return
+	}
+	if i := strings.IndexAny(name, string([]rune{keyMark, scopeMark})); i >= 0 {
+		b.fault("%v", &InvalidNameError{Field: what, Value: name, Reason: fmt.Sprintf("contains %q, which marks the parts of a step's key", name[i])})
+	}
+}
+
+// enter begins a block in which there can be no pivot; what it gives ends it.
+func (b *shared) enter(what, name string) (leave func()) {
+	b.within = append(b.within, fmt.Sprintf("%s %q", what, name))
+	return func() { b.within = b.within[:len(b.within)-1] }
+}
+
+// sequence builds nodes that run one after another.
+func (b *builder[S]) sequence(nodes []Node[S]) *PlanNode {
+	seq := &PlanNode{Kind: KindSequence}
+	for i, n := range nodes {
+		if n == nil {
+			b.fault("node %d is nil", i+1)
+			continue
+		}
+		if node := n.build(b); node != nil {
+			seq.Children = append(seq.Children, node)
+		}
+	}
+	return seq
+}
+
+// branch builds one of several sequences of a node. A pivot within one is none for the others.
+func (b *builder[S]) branch(what, name, label string, nodes []Node[S]) *PlanNode {
+	before := b.pivot
+	b.depth++
+	seq := b.sequence(nodes)
+	b.depth--
+	seq.Label = label
+	if len(nodes) == 0 {
+		b.fault("%s %q: branch %q has no nodes", what, name, label)
+	}
+	if b.pivot != before {
+		b.passed = b.pivot
+	}
+	b.pivot = before
+	return seq
+}
+
+// labels checks that no two branches have one label, and lets what follows be after a pivot that one of them has.
+func (b *shared) labels(what string, n *PlanNode) {
+	seen := map[string]bool{}
+	for _, child := range n.Children {
+		switch {
+		case child.Label == "":
+			b.fault("%s %q: a branch has no name", what, n.Name)
+		case seen[child.Label]:
+			b.fault("%s %q: branch %q occurs twice", what, n.Name, child.Label)
+		}
+		seen[child.Label] = true
+	}
+	if b.passed != "" {
+		b.pivot, b.passed = b.passed, ""
+	}
+}
+
 // checkState refuses state types that JSON cannot carry there and back as an object.
-func (b *builder[S]) checkState() {
+func (b *builder[S]) checkState(what string) {
 	t := reflect.TypeFor[S]()
 	if t.Kind() != reflect.Struct {
-		b.fault("state type %v is not a struct", t)
+		b.fault("%s type %v is not a struct", what, t)
 		return
 	}
 	zero, err := json.Marshal(new(S))
 	if err != nil {
-		b.fault("state type %v cannot be encoded: %v", t, err)
+		b.fault("%s type %v cannot be encoded: %v", what, t, err)
 		return
 	}
 	if _, err := splitObject(string(zero)); err != nil {
-		b.fault("state type %v does not encode as a JSON object", t)
+		b.fault("%s type %v does not encode as a JSON object", what, t)
 		return
 	}
 	if err := json.Unmarshal(zero, new(S)); err != nil {
-		b.fault("state type %v cannot be decoded: %v", t, err)
+		b.fault("%s type %v cannot be decoded: %v", what, t, err)
 	}
 	b.def.plain = plainType(t)
 	b.def.own = reflect.PointerTo(t).Implements(reflect.TypeFor[json.Marshaler]())

@@ -100,3 +100,25 @@ func (e *PanicError) Unwrap() error {
 	err, _ := e.Value.(error)
 	return err
 }
+
+// Unknown marks err as one after which nobody knows whether the attempt had its effect, such as a connection that was
+// lost before the answer came. Another attempt, with the same idempotency key, is what finds out; where there is none,
+// because it was the last, or the saga is being undone, the step's compensation runs as if the step had completed: it must cope with an effect
+// that is not there. An error that is, or wraps, context.DeadlineExceeded is taken for one. Unknown(nil) is nil.
+func Unknown(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &unknownOutcomeError{err}
+}
+
+type unknownOutcomeError struct{ err error }
+
+func (e *unknownOutcomeError) Error() string { return e.err.Error() }
+func (e *unknownOutcomeError) Unwrap() error { return e.err }
+
+// IsUnknown reports whether err, or an error that it wraps, was marked by [Unknown].
+func IsUnknown(err error) bool {
+	var u *unknownOutcomeError
+	return errors.As(err, &u)
+}

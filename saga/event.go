@@ -14,18 +14,31 @@ type SagaStarted struct {
 	Run        string `json:"run"` // the Start command's id
 	Definition int    `json:"definition"`
 	State      State  `json:"state"`
+	// Unsettled are the steps of which an attempt may have been made whose result is not in the log: an earlier delivery
+	// of the Start may have run them.
+	Unsettled  []string          `json:"unsettled,omitempty"`
+	Deadline   time.Time         `json:"deadline,omitzero"`
+	Parent     *Parent           `json:"parent,omitempty"`
+	Attributes map[string]string `json:"attributes,omitempty"`
 }
 
 // ActivationClaimed makes the activation that wrote it the owner of the saga: whoever owned it before can
 // append nothing any more.
-type ActivationClaimed struct{}
+type ActivationClaimed struct {
+	// Unsettled are the steps of which the activation before may have made an attempt whose result is not in the log.
+	Unsettled []string `json:"unsettled,omitempty"`
+}
 
 // StepCompleted tells that a step's handler returned without error, and what it changed.
 type StepCompleted struct {
-	Step    string        `json:"step"`
+	Step    string        `json:"step"` // the step's key; see [StepName]
 	Attempt int           `json:"attempt"`
 	Took    time.Duration `json:"took_ns"`
+	// Scope is the part of the state that the step works on: empty for the saga's own; see [Instance.View].
+	Scope string `json:"scope,omitempty"`
 	Patch
+	Signal string     `json:"signal,omitempty"` // the id of the signal that it took
+	Emits  []Emission `json:"emits,omitempty"`
 }
 
 // StepFailed tells that an attempt of a step failed. Either a next attempt is due at RetryAt, or the step has
@@ -43,6 +56,7 @@ type Failure struct {
 	Stack     string    `json:"stack,omitempty"`     // of a panic
 	Permanent bool      `json:"permanent,omitempty"` // marked by the handler as not worth a retry
 	GaveUp    bool      `json:"gave_up,omitempty"`   // there will be no further attempt
+	Unknown   bool      `json:"unknown,omitempty"`   // the attempt may have had its effect all the same
 	RetryAt   time.Time `json:"retry_at,omitzero"`
 }
 
@@ -53,6 +67,8 @@ type Reason string
 const (
 	ReasonFailed    Reason = "failed"    // a step failed for good
 	ReasonCancelled Reason = "cancelled" // a Cancel command
+	ReasonTimedOut  Reason = "timed-out" // a deadline passed
+	ReasonUndone    Reason = "undone"    // the saga had completed, and its parent is undone
 )
 
 // CompensationStarted turns the saga around: completed steps are undone from here on.
@@ -67,6 +83,7 @@ type StepCompensated struct {
 	Step    string        `json:"step"`
 	Attempt int           `json:"attempt"`
 	Took    time.Duration `json:"took_ns"`
+	Scope   string        `json:"scope,omitempty"`
 	Patch
 }
 
@@ -90,7 +107,7 @@ type CancelRequested struct {
 type TimerSet struct {
 	Name string    `json:"name"` // never used twice in one log
 	At   time.Time `json:"at"`
-	Step string    `json:"step,omitempty"` // the step whose next attempt waits for it
+	Step string    `json:"step,omitempty"` // the step or wait that is due first
 }
 
 // TimerFired tells that a timer's command arrived.

@@ -35,38 +35,23 @@ func (in *Instance) apply(event Event, at stamp) {
 	case SagaStarted:
 		in.start(e, at)
 	case ActivationClaimed:
-		in.Owner, in.Unsettled = at.by, in.Status == StatusRunning
+		in.Owner, in.Unsettled = at.by, e.Unsettled
 	case StepCompleted:
-		in.Unsettled = false
-		in.update(e.Step, func(s *StepState) { *s = StepState{Status: StepDone, Attempt: e.Attempt} })
-		in.State = in.State.Apply(e.Patch)
+		in.complete(e)
 	case StepFailed:
-		if e.GaveUp {
-			in.Unsettled = false
-		}
-		in.update(e.Step, func(s *StepState) {
-			*s = StepState{Status: StepRetrying, Attempt: e.Attempt, Error: e.Error, RetryAt: e.RetryAt}
-			if e.GaveUp {
-				s.Status = StepGaveUp
-			}
-		})
-		if e.GaveUp {
-			in.Failed, in.Error = e.Step, e.Error
-		}
+		in.fail(e)
 	case CompensationStarted:
-		in.Status, in.Reason, in.Error = StatusCompensating, e.Reason, e.Error
+		in.Status, in.Reason, in.Failed, in.Error = StatusCompensating, e.Reason, e.Step, e.Error
 	case StepCompensated:
-		in.update(e.Step, func(s *StepState) {
-			s.Status, s.UndoAttempt, s.Error, s.RetryAt = StepUndone, e.Attempt, "", time.Time{}
-		})
-		in.State = in.State.Apply(e.Patch)
+		s := in.Steps.at(e.Step)
+		s.Status, s.UndoAttempt, s.Error, s.RetryAt, s.Doubt = StepUndone, e.Attempt, "", time.Time{}, false
+		in.patch(e.Scope, e.Patch)
 	case CompensationFailed:
-		in.update(e.Step, func(s *StepState) {
-			s.Status, s.UndoAttempt, s.Error, s.RetryAt = StepUndoRetrying, e.Attempt, e.Error, e.RetryAt
-			if e.GaveUp {
-				s.Status = StepUndoGaveUp
-			}
-		})
+		s := in.Steps.at(e.Step)
+		s.Status, s.UndoAttempt, s.Error, s.RetryAt = StepUndoRetrying, e.Attempt, e.Error, e.RetryAt
+		if e.GaveUp {
+			s.Status = StepUndoGaveUp
+		}
 	case CancelRequested:
 		if in.Cancel == nil {
 			in.Cancel = &e
@@ -79,7 +64,7 @@ func (in *Instance) apply(event Event, at stamp) {
 		in.Timers[e.Name] = PendingTimer{At: e.At, Version: at.version, Step: e.Step}
 	case TimerFired:
 		in.fire(e.Name)
-		in.unpark(at.by)
+		in.wake(at.by)
 	case TimerCancelled:
 		delete(in.Timers, e.Name)
 	case SagaParked:
@@ -89,23 +74,206 @@ func (in *Instance) apply(event Event, at stamp) {
 	case SagaCompensated:
 		in.end(StatusCompensated, at)
 	case SagaStuck:
-		in.Error = e.Error
+		in.Error, in.Stuck = e.Error, e.Steps
+		if in.Reason == "" && len(e.Steps) > 0 {
+			in.Failed = e.Steps[0] // past the pivot
+		}
 		in.end(StatusStuck, at)
+	default:
+		in.flow(event, at)
+	}
+}
+
+// complete takes note of a step that has completed.
+func (in *Instance) complete(e StepCompleted) {
+	in.settled(e.Step)
+	*in.Steps.at(e.Step) = StepState{Status: StepDone, Attempt: e.Attempt}
+	in.patch(e.Scope, e.Patch)
+	if e.Signal != "" {
+		in.takeSignal(e.Signal)
+	}
+	in.Outbox = append(in.Outbox, e.Emits...)
+}
+
+// fail takes note of a failed attempt. One that gave up has settled what the attempts before it left open.
+func (in *Instance) fail(e StepFailed) {
+	s := in.Steps.at(e.Step)
+	*s = StepState{Status: StepRetrying, Attempt: e.Attempt, Error: e.Error, RetryAt: e.RetryAt, Doubt: e.Unknown}
+	if e.GaveUp {
+		s.Status = StepGaveUp
+		in.settled(e.Step)
+	}
+}
+
+// flow is apply for the events of what is not a step.
+func (in *Instance) flow(event Event, at stamp) {
+	switch e := event.(type) {
+	case BranchTaken:
+		in.change(e.Node).Branch = e.Branch
+	case TurnStarted:
+		in.change(e.Node).Turn = e.Turn
+		in.forget(e.Forget, e.Node)
+	case LoopEnded:
+		in.change(e.Node).Done = true
+	case BranchesJoined:
+		in.change(e.Node).Done = true
+		in.join(e)
+	case BlockFailed:
+		b := in.change(e.Node)
+		b.Failed, b.Reason = e.Error, e.Reason
+	case ItemsFound:
+		b := in.change(e.Node)
+		b.Found, b.Items = true, make([]ItemState, len(e.Items))
+		for i, s := range e.Items {
+			b.Items[i].State = s
+		}
+	case ItemEnded:
+		in.change(e.Node).endItem(e)
+	case ItemsCollected:
+		b := in.change(e.Node)
+		b.Done = true
+		in.patch(e.Scope, e.Patch)
+		if len(e.Forget) > 0 {
+			b.Items = nil
+			in.forget(e.Forget, e.Node)
+		}
+	case WaitStarted:
+		in.change(e.Node).Until = e.Until
+	case WaitEnded:
+		in.change(e.Node).Done = true
+	case SignalReceived:
+		in.Signals = append(in.Signals, e.Signal)
+		in.see(e.ID)
+		in.wake(at.by)
+	case SignalRefused:
+		in.takeSignal(e.ID)
+	case ChildStarted:
+		in.settled(e.Node)
+		in.change(e.Node).Child = &ChildState{Ref: e.Ref}
+	case ChildEnded:
+		in.endChild(e)
+		in.wake(at.by)
+	case ChildRecalled:
+		if c := in.block(e.Node).Child; c != nil {
+			c.Recalled = true
+		}
+	case AttributesChanged:
+		in.Attributes = e.Values
+	case EmissionsPublished:
+		in.Outbox = nil
+	default:
+		in.operate(event, at)
+	}
+}
+
+// endChild takes note of how a child has ended.
+func (in *Instance) endChild(e ChildEnded) {
+	b := in.block(e.Step)
+	if b.Child == nil || b.Child.Ref != e.Ref {
+		return
+	}
+	b.Child.Status, b.Child.State, b.Child.Error = e.Status, e.State, e.Error
+	b.Child.Recalled, b.Child.Refused, b.Child.Version = false, e.Refused, e.Version
+}
+
+// operate is apply for the events that operators cause.
+func (in *Instance) operate(event Event, at stamp) {
+	switch e := event.(type) {
+	case SagaPaused:
+		in.see(e.ID)
+		in.Paused = true
+	case SagaResumed:
+		in.see(e.ID)
+		in.Paused = false
+		in.unpark(at.by)
+	case SagaTerminated:
+		in.see(e.ID)
+		in.Error = e.Reason
+		in.end(StatusTerminated, at)
+	case UndoRequested:
+		in.see(e.ID)
+		in.Reason = ReasonUndone
+		in.reopen(at.by)
+		in.Error = e.Order.Reason
+	case StepRetried:
+		in.see(e.ID)
+		for _, step := range e.Steps {
+			in.retry(step)
+		}
+		in.reopen(at.by)
+	case StepSkipped:
+		in.see(e.ID)
+		in.settled(e.Step)
+		*in.Steps.at(e.Step) = StepState{Status: StepSkippedOver}
+		in.reopen(at.by)
+	case StepResolved:
+		in.see(e.ID)
+		in.Steps.at(e.Step).Status = StepResolvedByOp
+		in.reopen(at.by)
+	case SagaReset:
+		in.reset(e, at)
+	}
+}
+
+// retry gives a step that has failed for good, or whose undo has, another round of attempts.
+func (in *Instance) retry(step string) {
+	s := in.Steps.at(step)
+	switch s.Status {
+	case StepGaveUp:
+		s.Status, s.Attempt, s.RetryAt = StepRetrying, 0, time.Time{}
+	case StepUndoGaveUp:
+		s.Status, s.UndoAttempt, s.RetryAt = StepUndoRetrying, 0, time.Time{}
+		if c := in.block(step).Child; c != nil {
+			c.Recalled, c.Refused = false, false
+		}
+	default:
+	}
+}
+
+// reopen lets a saga go on that had ended, or was parked, in the direction that it had.
+func (in *Instance) reopen(by Owner) {
+	if in.Ended() {
+		in.Status, in.EndedAt, in.Error, in.Stuck, in.Owner = StatusRunning, time.Time{}, "", nil, by
+		if in.Reason == "" {
+			in.Failed = ""
+		}
+		if in.Reason != "" {
+			in.Status = StatusCompensating
+		}
+	}
+	in.unpark(by)
+}
+
+// reset takes the saga back. What has come to it since stays: signals, and the ids of commands.
+func (in *Instance) reset(e SagaReset, at stamp) {
+	was := e.Saga.clone()
+	was.Key, was.Version, was.Run, was.StartedAt = in.Key, in.Version, in.Run, in.StartedAt
+	was.Seen, was.Signals, was.Outbox, was.Clock, was.Timers = in.Seen, in.Signals, in.Outbox, in.Clock, in.Timers
+	was.Parent, was.Attributes = in.Parent, in.Attributes
+	was.Status, was.Reason, was.Error, was.Failed, was.EndedAt, was.Stuck = StatusRunning, "", "", "", time.Time{}, nil
+	was.Cancel, was.Parked, was.Paused, was.Owner, was.Unsettled = nil, false, false, at.by, nil
+	*in = *was
+	in.see(e.ID)
+}
+
+// wake gives a parked saga to the activation whose event woke it, unless it is paused.
+func (in *Instance) wake(by Owner) {
+	if !in.Paused {
+		in.unpark(by)
 	}
 }
 
 // start begins a run and forgets the one before. A run that its own Start command begins is owned from there
-// on; one that another command had to begin waits for its Start to be delivered. Only the Start's first delivery,
-// whose first commit this is, can know that no other has tried the first step.
+// on; one that another command had to begin waits for its Start to be delivered.
 func (in *Instance) start(e SagaStarted, at stamp) {
 	owner := at.by
 	if owner.Command != e.Run {
 		owner = Owner{Command: e.Run}
 	}
-	unsettled := owner.Delivery != 1
 	*in = Instance{
 		Key: in.Key, Version: in.Version,
-		Run: e.Run, Definition: e.Definition, Status: StatusRunning, State: e.State, Owner: owner, Unsettled: unsettled,
+		Run: e.Run, Definition: e.Definition, Status: StatusRunning, State: e.State, Owner: owner, Unsettled: e.Unsettled,
+		Deadline: e.Deadline, Parent: e.Parent, Attributes: e.Attributes,
 		StartedAt: at.time,
 	}
 }
@@ -117,23 +285,14 @@ func (in *Instance) unpark(by Owner) {
 	}
 }
 
-// fire takes the timer away. The step that waited for it is due, whatever this worker's clock says.
+// fire takes the timer away, and its time for the present.
 func (in *Instance) fire(name string) {
-	if t, ok := in.Timers[name]; ok && t.Step != "" {
-		in.update(t.Step, func(s *StepState) { s.RetryAt = time.Time{} })
+	if t, ok := in.Timers[name]; ok && t.At.After(in.Clock) {
+		in.Clock = t.At
 	}
 	delete(in.Timers, name)
 }
 
 func (in *Instance) end(status Status, at stamp) {
 	in.Status, in.EndedAt, in.Owner, in.Parked = status, at.time, Owner{}, false
-}
-
-func (in *Instance) update(step string, change func(*StepState)) {
-	if in.Steps == nil {
-		in.Steps = map[string]StepState{}
-	}
-	s := in.Steps[step]
-	change(&s)
-	in.Steps[step] = s
 }

@@ -46,6 +46,14 @@ func (f filler) fill(v reflect.Value) {
 	case *State:
 		*special = f.state()
 		return
+	case *json.RawMessage:
+		*special = f.state().JSON()
+		return
+	case *Steps:
+		for range 2 {
+			f.fill(reflect.ValueOf(special.at(f.text())).Elem())
+		}
+		return
 	}
 	switch v.Kind() {
 	case reflect.Bool:
@@ -82,6 +90,8 @@ func (f filler) fill(v reflect.Value) {
 func (f filler) fillFields(v reflect.Value) {
 	for field, value := range v.Fields() {
 		switch {
+		case v.Type() == reflect.TypeFor[Block]() && (field.Name == "low" || field.Name == "high"):
+			// Found out anew wherever they are needed.
 		case !field.IsExported():
 			panic(fmt.Sprintf("field %s of %v is not exported, so JSON loses it", field.Name, v.Type()))
 		case field.Tag.Get("json") == "-":

@@ -74,8 +74,8 @@ func FuzzDecodeCommit(f *testing.F) {
 		if err != nil || !equalJSON(mustJSON(in), mustJSON(other)) {
 			t.Fatalf("it folds to\n%s\nand after a trip over the wire to\n%s\n%v", mustJSON(in), mustJSON(other), err)
 		}
-		saga.Settle(plan, in)
-		for _, task := range saga.Ready(plan, in) {
+		saga.Settle(plan, in, time.Time{}, nil)
+		for _, task := range saga.Ready(plan, in, time.Time{}) {
 			saga.Decide(plan, in, saga.Result{Task: task}, time.Time{})
 		}
 	})

@@ -4,13 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 )
 
 // Status is where a saga stands.
 type Status string
 
-// The statuses of a saga. The last three are ends.
+// The statuses of a saga. The last four are ends.
 const (
 	// StatusPending is a saga that was started and that no worker has taken up. It is never in a log: a client
 	// tells it from the Start command.
@@ -20,11 +21,12 @@ const (
 	StatusCompleted    Status = "completed"    // every step completed
 	StatusCompensated  Status = "compensated"  // every completed step undone
 	StatusStuck        Status = "stuck"        // an operator is needed
+	StatusTerminated   Status = "terminated"   // ended by an operator, and left as it was
 )
 
 // Ended reports whether the status is an end.
 func (s Status) Ended() bool {
-	return s == StatusCompleted || s == StatusCompensated || s == StatusStuck
+	return s == StatusCompleted || s == StatusCompensated || s == StatusStuck || s == StatusTerminated
 }
 
 // StepStatus is where a step stands. The zero value is a step that has not been tried, or not to any end.
@@ -39,6 +41,8 @@ const (
 	StepUndoRetrying StepStatus = "undo-retrying" // completed; its undo failed, and is due again
 	StepUndone       StepStatus = "compensated"   // completed, then undone
 	StepUndoGaveUp   StepStatus = "stuck"         // completed; its undo failed for good
+	StepSkippedOver  StepStatus = "skipped"       // passed over by an operator
+	StepResolvedByOp StepStatus = "resolved"      // completed, then undone by an operator by other means
 )
 
 // StepState is what the log says of one step.
@@ -48,6 +52,19 @@ type StepState struct {
 	UndoAttempt int        `json:"undo_attempt,omitempty"` // attempts of the undo that ended
 	Error       string     `json:"error,omitempty"`        // of the last failed attempt
 	RetryAt     time.Time  `json:"retry_at,omitzero"`      // when the next attempt is due
+	Doubt       bool       `json:"doubt,omitempty"`        // the last attempt failed, and may have had its effect
+}
+
+// mayBeDone reports whether the step has, or may have, an effect that is not undone.
+func (s StepState) mayBeDone() bool {
+	switch s.Status {
+	case StepDone, StepUndoRetrying:
+		return true
+	case StepRetrying, StepGaveUp:
+		return s.Doubt
+	default:
+		return false
+	}
 }
 
 // PendingTimer is a timer that was set and has neither fired nor been cancelled.
@@ -70,18 +87,35 @@ type Instance struct {
 	State  State `json:"state"`
 	// Owner may append; zero when the saga is parked or has ended.
 	Owner Owner `json:"owner,omitzero"`
-	// Unsettled: an attempt may have been made whose result is not in the log, because its worker is gone or late.
-	// Only another attempt can tell whether it had its effect, so the saga is not turned around before.
-	Unsettled bool `json:"unsettled,omitempty"`
+	// Paused: an operator had it halt.
+	Paused bool `json:"paused,omitempty"`
+	// Unsettled are the steps of which an attempt may have been made whose result is not in the log, because its worker
+	// is gone or late. Only another attempt can tell whether it had its effect, so the saga is not turned around before.
+	Unsettled []string `json:"unsettled_steps,omitempty"`
 
-	Steps  map[string]StepState    `json:"steps,omitempty"`
+	Steps  Steps             `json:"steps,omitzero"`
+	Blocks map[string]*Block `json:"blocks,omitempty"` // by the node's key
+	// Scopes are what the branches under way have changed in their copies of the state: see [Instance.View].
+	Scopes  map[string]Patch `json:"scopes,omitempty"`
+	Signals []Signal         `json:"signals,omitempty"` // which came and which nothing has taken, oldest first
+	// Seen are the ids of the last [SeenKept] signals and commands of operators, oldest first.
+	Seen   []string                `json:"seen,omitempty"`
 	Timers map[string]PendingTimer `json:"timers,omitempty"`
+	// Clock is the latest time that a timer has told: what was due then is due, whatever a worker's own clock says.
+	Clock time.Time `json:"clock,omitzero"`
+	// Outbox is what steps have emitted that is not known to be published.
+	Outbox     []Emission        `json:"outbox,omitempty"`
+	Attributes map[string]string `json:"attributes,omitempty"`
+	Deadline   time.Time         `json:"deadline,omitzero"`
+	Parent     *Parent           `json:"parent,omitempty"`
 	// Cancel is the first request to cancel, whether or not it could have an effect.
 	Cancel *CancelRequested `json:"cancel,omitempty"`
 	// Failed is the step that failed for good, and Error what it failed with; Reason is why the saga was undone.
 	Failed string `json:"failed,omitempty"`
 	Error  string `json:"error,omitempty"`
 	Reason Reason `json:"reason,omitempty"`
+	// Stuck are the steps at which a stuck saga needs an operator.
+	Stuck []string `json:"stuck,omitempty"`
 
 	StartedAt time.Time `json:"started_at"`
 	UpdatedAt time.Time `json:"updated_at"`
@@ -116,6 +150,50 @@ func Fold(key Key, commits []Commit) (*Instance, error) {
 // clone gives a copy that shares nothing that changes.
 func (in *Instance) clone() *Instance {
 	c := *in
-	c.Steps, c.Timers = maps.Clone(in.Steps), maps.Clone(in.Timers)
+	c.Steps, c.Timers = in.Steps.clone(), maps.Clone(in.Timers)
+	c.Blocks, c.Scopes = cloneBlocks(in.Blocks), maps.Clone(in.Scopes)
+	c.Unsettled, c.Signals = slices.Clone(in.Unsettled), slices.Clone(in.Signals)
+	c.Seen, c.Outbox = slices.Clone(in.Seen), slices.Clone(in.Outbox)
 	return &c
+}
+
+// SeenKept is how many ids of signals and of operators' commands a saga remembers: one of these that comes again is
+// not taken again.
+const SeenKept = 256
+
+// see takes note of an id.
+func (in *Instance) see(id string) {
+	if len(in.Seen) >= SeenKept {
+		in.Seen = slices.Delete(in.Seen, 0, len(in.Seen)-SeenKept+1)
+	}
+	in.Seen = append(in.Seen, id)
+}
+
+// settled takes note that a result of the step is in the log.
+func (in *Instance) settled(step string) {
+	if i := slices.Index(in.Unsettled, step); i >= 0 {
+		in.Unsettled = slices.Delete(slices.Clone(in.Unsettled), i, i+1)
+	}
+	if len(in.Unsettled) == 0 {
+		in.Unsettled = nil
+	}
+}
+
+// signal gives the oldest signal of that name that nothing has taken.
+func (in *Instance) signal(name string) *Signal {
+	for i := range in.Signals {
+		if in.Signals[i].Name == name {
+			s := in.Signals[i]
+			return &s
+		}
+	}
+	return nil
+}
+
+// takeSignal forgets a signal.
+func (in *Instance) takeSignal(id string) {
+	in.Signals = slices.DeleteFunc(in.Signals, func(s Signal) bool { return s.ID == id })
+	if len(in.Signals) == 0 {
+		in.Signals = nil
+	}
 }

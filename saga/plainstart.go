@@ -43,6 +43,12 @@ func readPlainStart(data []byte) (start Start, ok bool) {
 			start.Previous, ok = plainText(f.value)
 		case "time":
 			ok = start.Time.UnmarshalJSON([]byte(f.value)) == nil
+		case "deadline":
+			ok = start.Deadline.UnmarshalJSON([]byte(f.value)) == nil
+		case "parent":
+			ok = json.Unmarshal([]byte(f.value), &start.Parent) == nil
+		case "attributes":
+			ok = json.Unmarshal([]byte(f.value), &start.Attributes) == nil
 		default:
 			ok = false
 		}

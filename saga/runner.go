@@ -14,6 +14,12 @@ type Runner interface {
 	// untouched. A panic of the handler, or of the state's own encoding, comes back as a [*PanicError]; a state
 	// that does not decode or encode as an error marked by [Permanent].
 	Run(ctx context.Context, t Task, s State) (State, error)
+	// Ask asks a state what the task wants to know, or has it take the input, for a task that asks and for one that starts a child.
+	// It has no effect outside. The state is the one that results. Panics and errors are as with Run.
+	Ask(t Task, s State, in Input) (State, Answer, error)
+	// Attributes gives the search attributes of the state that the last Run without an error left; nil where the definition
+	// declares none.
+	Attributes() map[string]string
 }
 
 // NewRunner gives what runs the handlers for one activation.
@@ -25,25 +31,80 @@ type runner[S any] struct {
 	// again for the next step, where the type allows.
 	live *S
 	of   State
+
+	attributes map[string]string
+	items      map[Runnable]Runner // of the nodes that work on items
 }
 
 func (r *runner[S]) Run(ctx context.Context, t Task, s State) (next State, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			next, err = State{}, &PanicError{Value: v, Stack: string(debug.Stack())}
-		}
-	}()
+	r.attributes = nil
+	if inner := r.inner(t); inner != nil {
+		return inner.Run(ctx, t, s)
+	}
+	defer recovered(&next, &err)
 	live, err := r.take(s)
 	if err != nil {
 		return State{}, err
 	}
-	handler := r.def.do[t.Step]
+	name := StepName(t.Step)
+	handler := r.def.do[name]
 	if t.Undo {
-		handler = r.def.undo[t.Step]
+		handler = r.def.undo[name]
+	}
+	if t.Signal != nil {
+		ctx = withSignal(ctx, t.Signal)
 	}
 	if err := handler(ctx, live); err != nil {
 		return State{}, err
 	}
+	return r.leave(t, live)
+}
+
+func (r *runner[S]) Ask(t Task, s State, in Input) (next State, answer Answer, err error) {
+	if inner := r.inner(t); inner != nil {
+		return inner.Ask(t, s, in)
+	}
+	defer recovered(&next, &err)
+	live, err := r.take(s)
+	if err != nil {
+		return State{}, Answer{}, err
+	}
+	answer, err = r.def.ask[StepName(t.Step)](live, t, in)
+	if err != nil || t.Kind == TaskAsk || t.Kind == TaskStart {
+		return s, answer, err
+	}
+	next, err = r.leave(t, live)
+	return next, answer, err
+}
+
+func (r *runner[S]) Attributes() map[string]string { return r.attributes }
+
+// recovered makes the error of a panic.
+func recovered(next *State, err *error) {
+	if v := recover(); v != nil {
+		*next, *err = State{}, &PanicError{Value: v, Stack: string(debug.Stack())}
+	}
+}
+
+// inner gives what runs a node that works on an item; nil for one that works on the saga's state.
+func (r *runner[S]) inner(t Task) Runner {
+	def, ok := r.def.inner[StepName(t.Step)]
+	if !ok {
+		return nil
+	}
+	if r.items == nil {
+		r.items = map[Runnable]Runner{}
+	}
+	inner, ok := r.items[def]
+	if !ok {
+		inner = def.NewRunner()
+		r.items[def] = inner
+	}
+	return inner
+}
+
+// leave gives the state that a handler left.
+func (r *runner[S]) leave(t Task, live *S) (next State, err error) {
 	encoded, err := json.Marshal(live)
 	if err != nil {
 		return State{}, Permanent(fmt.Errorf("the state that step %q left cannot be encoded: %w", t.Step, err))
@@ -56,6 +117,7 @@ func (r *runner[S]) Run(ctx context.Context, t Task, s State) (next State, err e
 	if err != nil {
 		return State{}, Permanent(fmt.Errorf("the state that step %q left: %w", t.Step, err))
 	}
+	r.attributes = r.def.attributesOf(live)
 	// \ufffd escaped is what encoding/json puts for invalid UTF-8: then the live value is not what was kept.
 	if r.def.plain && !bytes.Contains(encoded, []byte(`\ufffd`)) {
 		r.live, r.of = live, next

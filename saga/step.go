@@ -20,6 +20,9 @@ type StepNode[S any] struct {
 	do, undo Handler[S]
 	spec     StepSpec
 	undoSpec *UndoSpec // nil: the step has no undo
+	onlyIf   *Condition[S]
+	fallback []Node[S]
+	instead  bool // a fallback was given
 }
 
 // Step is a unit of work under a name that is unique within its definition. The name is recorded in histories
@@ -32,8 +35,7 @@ func Step[S any](name string, do func(context.Context, *S) error) StepNode[S] {
 // is retried without end, with the delays of the zero [RetryPolicy].
 func (s StepNode[S]) Compensate(undo func(context.Context, *S) error) StepNode[S] {
 	s.undo = undo
-	s.undoSpec = &UndoSpec{}
-	return s
+	return s.withUndo(func(*UndoSpec) {})
 }
 
 // Retry sets the step's retry policy. Default: the zero [RetryPolicy].
@@ -57,14 +59,35 @@ func (s StepNode[S]) Pivot() StepNode[S] {
 	return s
 }
 
-// CompensateRetry sets the undo's retry policy. Call it after [StepNode.Compensate]. Default: the zero
+// Optional lets the saga go on when the step has failed for good. The step then counts as not done.
+func (s StepNode[S]) Optional() StepNode[S] {
+	s.spec.Optional = true
+	return s
+}
+
+// OnlyIf runs the step only if the condition holds when the saga gets there. It is asked once, and the answer is
+// recorded.
+func (s StepNode[S]) OnlyIf(when func(*S) bool) StepNode[S] {
+	c := Condition[S](when)
+	s.onlyIf = &c
+	s.spec.Conditional = true
+	return s
+}
+
+// Fallback runs the nodes when the step has failed for good; the saga then goes on.
+func (s StepNode[S]) Fallback(nodes ...Node[S]) StepNode[S] {
+	s.fallback, s.instead = nodes, true
+	return s
+}
+
+// CompensateRetry sets the undo's retry policy. Default: the zero
 // [RetryPolicy], with unlimited attempts. An undo whose attempts are spent leaves the saga stuck, after all
 // other undos have run.
 func (s StepNode[S]) CompensateRetry(p RetryPolicy) StepNode[S] {
 	return s.withUndo(func(u *UndoSpec) { u.Retry = p })
 }
 
-// CompensateTimeout limits each attempt of the undo. Call it after [StepNode.Compensate]. Default: no limit.
+// CompensateTimeout limits each attempt of the undo. Default: no limit.
 func (s StepNode[S]) CompensateTimeout(d time.Duration) StepNode[S] {
 	return s.withUndo(func(u *UndoSpec) { u.Timeout = d })
 }
@@ -81,11 +104,17 @@ func (s StepNode[S]) withUndo(change func(*UndoSpec)) StepNode[S] {
 	return s
 }
 
-func (s StepNode[S]) build(b *builder[S]) *PlanNode {
-	s.check(b)
+// The label of what runs in place of a step that has failed for good.
+const labelFallback = "fallback"
+
+func (s StepNode[S]) build(b *builder[S]) *PlanNode { return s.buildAs(b, "step") }
+
+// buildAs is build for a node that works as a step does, and is called something else.
+func (s StepNode[S]) buildAs(b *builder[S], what string) *PlanNode {
+	s.check(b, what)
 	spec := s.spec
 	attempts := DefaultAttempts
-	if b.pivot != "" {
+	if b.pivot != "" && !spec.Optional && !s.instead {
 		attempts = Unlimited
 	}
 	spec.Retry = spec.Retry.withDefaults(attempts)
@@ -96,51 +125,68 @@ func (s StepNode[S]) build(b *builder[S]) *PlanNode {
 		b.def.undo[s.name] = s.undo
 	}
 	b.def.do[s.name] = s.do
+	if s.onlyIf != nil {
+		when := *s.onlyIf
+		b.def.ask[s.name] = func(state *S, _ Task, _ Input) (Answer, error) {
+			if when(state) {
+				return Answer{Choice: labelRun}, nil
+			}
+			return Answer{Choice: labelSkip}, nil
+		}
+	}
+	node := &PlanNode{Kind: KindStep, Name: s.name, Step: &spec}
+	if s.instead {
+		node.Children = append(node.Children, b.branch(what, s.name, labelFallback, s.fallback))
+		b.labels(what, node)
+	}
 	if spec.Pivot {
 		b.pivot = s.name
 	}
-	return &PlanNode{Kind: KindStep, Name: s.name, Step: &spec}
+	return node
 }
 
-func (s StepNode[S]) check(b *builder[S]) {
-	if err := CheckName("step", s.name); err != nil {
-		b.fault("%v", err)
-	}
-	if b.names[s.name] {
-		b.fault("step %q occurs twice", s.name)
-	}
-	b.names[s.name] = true
+func (s StepNode[S]) check(b *builder[S], what string) {
+	b.claim(what, s.name)
 	if s.do == nil {
-		b.fault("step %q has a nil handler", s.name)
+		b.fault("%s %q has a nil handler", what, s.name)
 	}
 	if s.spec.Timeout < 0 {
-		b.fault("step %q: timeout %v is negative", s.name, s.spec.Timeout)
+		b.fault("%s %q: timeout %v is negative", what, s.name, s.spec.Timeout)
 	}
 	for _, f := range s.spec.Retry.check() {
-		b.fault("step %q: %s", s.name, f)
+		b.fault("%s %q: %s", what, s.name, f)
 	}
-	if b.pivot != "" && s.spec.Retry.Attempts > 0 {
-		b.fault("step %q: retry Attempts %d: after the pivot %q nothing can be undone, so it must be Unlimited",
-			s.name, s.spec.Retry.Attempts, b.pivot)
+	if s.onlyIf != nil && *s.onlyIf == nil {
+		b.fault("%s %q: OnlyIf has a nil condition", what, s.name)
+	}
+	if b.pivot != "" && s.spec.Retry.Attempts > 0 && !s.spec.Optional && !s.instead {
+		b.fault("%s %q: retry Attempts %d: after the pivot %q nothing can be undone, so it must be Unlimited",
+			what, s.name, s.spec.Retry.Attempts, b.pivot)
 	}
 	if b.pivot != "" && s.spec.Pivot {
-		b.fault("step %q: is a second pivot, after %q", s.name, b.pivot)
+		b.fault("%s %q: is a second pivot, after %q", what, s.name, b.pivot)
+	}
+	if s.spec.Pivot && len(b.within) > 0 {
+		b.fault("%s %q: is a pivot within %s, where what follows can still be undone", what, s.name, b.within[len(b.within)-1])
+	}
+	if s.spec.Pivot && (s.spec.Optional || s.instead) {
+		b.fault("%s %q: is a pivot, so it can neither be optional nor have a fallback", what, s.name)
 	}
 	if s.undoSpec == nil {
 		return
 	}
 	switch {
 	case s.undo == nil:
-		b.fault("step %q: has a nil compensation", s.name)
+		b.fault("%s %q: has a nil compensation", what, s.name)
 	case b.pivot != "":
-		b.fault("step %q: has a compensation, but after the pivot %q nothing is undone", s.name, b.pivot)
+		b.fault("%s %q: has a compensation, but after the pivot %q nothing is undone", what, s.name, b.pivot)
 	case s.spec.Pivot:
-		b.fault("step %q: has a compensation, but a pivot is never undone", s.name)
+		b.fault("%s %q: has a compensation, but a pivot is never undone", what, s.name)
 	}
 	if s.undoSpec.Timeout < 0 {
-		b.fault("step %q: compensation timeout %v is negative", s.name, s.undoSpec.Timeout)
+		b.fault("%s %q: compensation timeout %v is negative", what, s.name, s.undoSpec.Timeout)
 	}
 	for _, f := range s.undoSpec.Retry.check() {
-		b.fault("step %q: compensation %s", s.name, f)
+		b.fault("%s %q: compensation %s", what, s.name, f)
 	}
 }

@@ -168,10 +168,10 @@ func (w *world) printMachine(directive) (string, error) {
 	}
 	var out strings.Builder
 	plan := w.plans[in.Definition]
-	for _, t := range saga.Ready(plan, in) {
+	for _, t := range saga.Ready(plan, in, w.now) {
 		fmt.Fprintf(&out, "ready: %s\n", printTask(t))
 	}
-	for _, e := range saga.Settle(plan, in) {
+	for _, e := range saga.Settle(plan, in, w.now, nil) {
 		fmt.Fprintf(&out, "settles: %s\n", printEvent(e))
 	}
 	if out.Len() == 0 {

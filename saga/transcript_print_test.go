@@ -79,15 +79,15 @@ func printInstance(in *saga.Instance) string {
 	if in.Parked {
 		out.WriteString(", parked")
 	}
-	if in.Unsettled {
-		out.WriteString(", unsettled")
+	if len(in.Unsettled) > 0 {
+		fmt.Fprintf(&out, ", unsettled %v", in.Unsettled)
 	}
 	if in.Owner != (saga.Owner{}) {
 		fmt.Fprintf(&out, ", owned by %s", printOwner(in.Owner))
 	}
 	fmt.Fprintf(&out, "\n  run %s, state %s\n", in.Run, in.State.JSON())
-	for _, name := range slices.Sorted(maps.Keys(in.Steps)) {
-		fmt.Fprintf(&out, "  step %s: %s\n", name, printTimes(string(mustJSON(in.Steps[name]))))
+	for name, s := range in.Steps.All() {
+		fmt.Fprintf(&out, "  step %s: %s\n", name, printTimes(string(mustJSON(s))))
 	}
 	for _, name := range slices.Sorted(maps.Keys(in.Timers)) {
 		fmt.Fprintf(&out, "  timer %s: %s\n", name, printTimes(string(mustJSON(in.Timers[name]))))

@@ -34,16 +34,16 @@ func TestACancelWaitsForTheAttemptOfAWorkerThatVanished(t *testing.T) {
 				in.Evolve(&Commit{Version: version, By: Owner{Worker: "w", Command: "r", Delivery: delivery}, Events: events})
 			}
 			commit(1, SagaStarted{Run: "r", Definition: 1})
-			commit(2, ActivationClaimed{}) // of delivery 1 nothing more was heard
+			commit(2, ActivationClaimed{Unsettled: []string{"a"}}) // of delivery 1 nothing more was heard
 			commit(0, CancelRequested{ID: "c"})
 			for _, r := range test.results {
 				commit(2, Decide(plan, in, r, time.Time{})...)
 			}
-			events := Settle(plan, in)
+			events := Settle(plan, in, time.Time{}, nil)
 			if turned := len(events) > 0; turned != test.turns {
 				t.Errorf("what follows is %v; want the saga to turn around: %v", events, test.turns)
 			}
-			if in.Unsettled == test.turns {
+			if (len(in.Unsettled) > 0) == test.turns {
 				t.Errorf("unsettled is %v, want %v", in.Unsettled, !test.turns)
 			}
 		})
@@ -53,10 +53,10 @@ func TestACancelWaitsForTheAttemptOfAWorkerThatVanished(t *testing.T) {
 func TestATimerThatIsWaitedForDoesNotSettleAnAttempt(t *testing.T) {
 	in := NewInstance(Key{Definition: "d", ID: "one"})
 	in.Evolve(&Commit{Version: 1, By: Owner{Command: "r", Delivery: 1}, Events: []Event{SagaStarted{Run: "r"}}})
-	in.Evolve(&Commit{Version: 2, By: Owner{Command: "r", Delivery: 2}, Events: []Event{ActivationClaimed{}}})
+	in.Evolve(&Commit{Version: 2, By: Owner{Command: "r", Delivery: 2}, Events: []Event{ActivationClaimed{Unsettled: []string{"a"}}}})
 	in.Evolve(&Commit{Version: 3, Events: []Event{StepFailed{Step: "a", Attempt: 1}, TimerSet{Name: "t", Step: "a"}, SagaParked{}}})
 	in.Evolve(&Commit{Version: 4, By: Owner{Command: "t", Delivery: 1}, Events: []Event{TimerFired{Name: "t"}}})
-	if !in.Unsettled {
+	if len(in.Unsettled) == 0 {
 		t.Error("the attempt of delivery 1 counts as settled, though none has told how it ended")
 	}
 }

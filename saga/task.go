@@ -1,0 +1,92 @@
+package saga
+
+import (
+	"time"
+)
+
+// TaskKind is what kind of work a [Task] is.
+type TaskKind int
+
+// The kinds of task.
+const (
+	// TaskStep is an attempt of a step, of its undo, or of what takes a signal.
+	TaskStep TaskKind = iota
+	// TaskAsk asks the state: which branch, another turn, which items, how long.
+	TaskAsk
+	// TaskCollect takes the items of a ForEach into the state.
+	TaskCollect
+	// TaskResult takes the state that a child ended with into the state.
+	TaskResult
+	// TaskStart starts a child.
+	TaskStart
+	// TaskRecall has a child undo what it has done.
+	TaskRecall
+)
+
+// Asks reports whether the task only asks the state, so that it may be done again, or for nothing.
+func (k TaskKind) Asks() bool { return k == TaskAsk || k == TaskCollect || k == TaskResult }
+
+// Task is one attempt to make: of a step, or of its undo, or of what else the plan needs from outside.
+type Task struct {
+	Kind      TaskKind
+	Step      string // the node's key; see [StepName]
+	Undo      bool
+	Attempt   int       // 1 for the first
+	NotBefore time.Time // zero: at once
+	Scope     string    // the part of the state that it works on; see [Instance.View]
+	Deadline  time.Time // of the block around it; zero for none
+	Signal    *Signal   // that it takes; nil for none
+}
+
+// same reports whether both are one attempt.
+func (t Task) same(other Task) bool {
+	return t.Kind == other.Kind && t.Step == other.Step && t.Undo == other.Undo && t.Attempt == other.Attempt
+}
+
+// Input is what a task gets besides the state.
+type Input struct {
+	Items  []State  // of a ForEach, as they are; or the state that a child ended with
+	Errors []string // why each item failed; empty for one that is done
+}
+
+// Answer is what the state answered.
+type Answer struct {
+	Choice string
+	Rest   time.Duration
+	Until  time.Time
+	Items  []State
+}
+
+// Result is how a [Task] ended.
+type Result struct {
+	Task  Task
+	State State // the state that the handler left; ignored with an error
+	Err   error // nil for success
+	Took  time.Duration
+	// Delay is the rest before the next attempt by the policy, jitter included, should there be one; an error
+	// made by [RetryAfter] overrides it.
+	Delay time.Duration
+	// Answer is what a task that asks the state was told.
+	Answer Answer
+	// Emits is what the handler has emitted.
+	Emits []Emission
+	// Attributes are the search attributes of the state that the handler left; nil where none are declared.
+	Attributes map[string]string
+	// Child is the child that was started.
+	Child ChildRef
+}
+
+// input gives what a task gets besides the state.
+func (in *Instance) input(t Task) (input Input) {
+	b := in.block(t.Step)
+	switch {
+	case t.Kind == TaskCollect:
+		input.Items, input.Errors = make([]State, len(b.Items)), make([]string, len(b.Items))
+		for i, it := range b.Items {
+			input.Items[i], input.Errors[i] = it.State, it.Error
+		}
+	case t.Kind == TaskResult && b.Child != nil:
+		input.Items = []State{b.Child.State}
+	}
+	return input
+}
