@@ -3,9 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -25,13 +23,18 @@ type activation struct {
 	runner   saga.Runner
 	wake     chan struct{} // a poke
 
-	mu     sync.Mutex
-	cutOff context.CancelCauseFunc // ends the context of the handler under way; nil when there is none
+	// Handlers run under one context, which ends with the activation's claim.
+	handlers context.Context //nolint:containedctx // of all attempts; ends with the activation
+	cutOff   context.CancelCauseFunc
+	active   atomic.Int32     // attempts under way
+	results  chan saga.Result // of attempts that run beside others; nil until there are some
+	beside   int              // how many of those there are
 }
 
 func newActivation(w *worker, d *streams.Delivery, c saga.Command) *activation {
 	now := time.Now()
 	a := &activation{w: w, delivery: d, cmd: c, since: now, wake: make(chan struct{}, 1)}
+	a.handlers, a.cutOff = context.WithCancelCause(w.ctx)
 	a.core = saga.NewActivation(
 		saga.ActivationConfig{Worker: w.id, Plan: w.registry.plan, ParkAfter: w.conf.ParkAfter},
 		saga.Delivery{
@@ -49,6 +52,7 @@ func (a *activation) key() saga.Key { return a.delivery.Key }
 // drive carries out one action after another until the activation is over or the worker stops.
 func (a *activation) drive() {
 	defer a.w.letGo(a)
+	defer a.end()
 	a.w.conf.Hooks.activated(a.key(), a.cmd, a.delivery.Count)
 	action := a.core.Begin(time.Now())
 	for !action.Final() {
@@ -71,8 +75,14 @@ func (a *activation) step(action saga.Action) (saga.Action, error) {
 		return a.append(action)
 	case saga.ActRun:
 		return a.run(action)
+	case saga.ActAsk:
+		return a.ask(action), nil
 	case saga.ActWait:
-		return a.wait(action)
+		return a.wait(action.Until)
+	case saga.ActPublish:
+		return a.publish(action)
+	case saga.ActTell:
+		return a.tell(action)
 	case saga.ActFindStart:
 		return a.findStart(action)
 	default:
@@ -153,18 +163,43 @@ func refused(err error) bool {
 	return errors.Is(err, saga.ErrConflict) || errors.As(err, &large)
 }
 
-func (a *activation) wait(action saga.Action) (saga.Action, error) {
-	timer := time.NewTimer(time.Until(action.Until))
-	defer timer.Stop()
-	poked := false
+// wait holds the activation until a time, if one is given, until it is poked, or until an attempt that runs beside has ended.
+func (a *activation) wait(until time.Time) (saga.Action, error) {
+	var due <-chan time.Time
+	if !until.IsZero() {
+		timer := time.NewTimer(time.Until(until))
+		defer timer.Stop()
+		due = timer.C
+	}
 	select {
-	case <-timer.C:
+	case <-due:
+		return a.core.Woken(time.Now(), false), nil
 	case <-a.wake:
-		poked = true
+		return a.core.Woken(time.Now(), true), nil
+	case r := <-a.results:
+		a.beside--
+		return a.ended(r)
 	case <-a.w.ctx.Done():
 		return saga.Action{}, a.w.ctx.Err()
 	}
-	return a.core.Woken(time.Now(), poked), nil
+}
+
+// publish puts what steps have emitted on the outbox's topics, however long the server is away.
+func (a *activation) publish(action saga.Action) (saga.Action, error) {
+	err := a.w.call(func(ctx context.Context) error { return a.w.ns.Emit(ctx, a.key(), action.Emissions) })
+	if err != nil {
+		return saga.Action{}, err
+	}
+	return a.core.Published(time.Now()), nil
+}
+
+// tell sends the saga's parent word of its end.
+func (a *activation) tell(action saga.Action) (saga.Action, error) {
+	err := a.w.call(func(ctx context.Context) error { return a.w.ns.Send(ctx, action.Parent, action.Done) })
+	if err != nil {
+		return saga.Action{}, err
+	}
+	return a.core.Told(time.Now()), nil
 }
 
 func (a *activation) findStart(action saga.Action) (saga.Action, error) {
@@ -212,94 +247,25 @@ func (a *activation) finish(action saga.Action) {
 	}
 }
 
-// run runs a handler on this goroutine.
-func (a *activation) run(action saga.Action) (saga.Action, error) {
-	info := a.info(action)
-	ctx, cancel := context.WithCancelCause(saga.NewContext(a.w.ctx, info))
-	defer cancel(nil)
-	a.setRunning(cancel)
-	defer a.setRunning(nil)
-	if timeout := action.Plan.Timeout(action.Task); timeout > 0 {
-		var stop context.CancelFunc
-		ctx, stop = context.WithTimeoutCause(ctx, timeout, fmt.Errorf("step %q: attempt %d: %w after %v",
-			info.Step, info.Attempt, context.DeadlineExceeded, timeout))
-		defer stop()
-	}
-	if a.runner == nil {
-		a.runner = a.w.registry.runnable(a.key().Definition, action.Plan.Version).NewRunner()
-	}
-	begun := time.Now()
-	state, err := a.runner.Run(ctx, action.Task, action.State)
-	now := time.Now()
-	r := saga.Result{Task: action.Task, State: state, Err: a.judge(info, state, err), Took: now.Sub(begun)}
-	a.w.conf.Hooks.ran(info, r.Took, r.Err)
-	if r.Err != nil {
-		if a.w.ctx.Err() != nil {
-			return saga.Action{}, a.w.ctx.Err() // cut off by the worker's stop, which is no failure of the step
-		}
-		r.Delay = delay(action.Plan.Policy(action.Task), action.Task.Attempt)
-		a.logFailure(info, r.Err)
-	}
-	return a.core.Ran(now, r), nil
-}
-
-func (a *activation) info(action saga.Action) saga.Info {
-	return saga.Info{
-		Key: a.key(), Run: a.core.Instance().Run, DefinitionVersion: action.Plan.Version,
-		Step: action.Task.Step, Undo: action.Task.Undo, Attempt: action.Task.Attempt,
-	}
-}
-
-// judge makes a permanent failure of a state that is too large to be kept.
-func (a *activation) judge(info saga.Info, state saga.State, err error) error {
-	if limit := a.w.conf.MaxState; err == nil && state.Size() > limit {
-		return saga.Permanent(fmt.Errorf("step %q left a state of %d bytes, at most %d are kept: %w",
-			info.Step, state.Size(), limit, ErrStateTooLarge))
-	}
-	return err
-}
-
-// ErrStateTooLarge is what a step fails with that leaves a state larger than [Config.MaxState].
-var ErrStateTooLarge = errors.New("state too large")
-
-func (a *activation) logFailure(info saga.Info, err error) {
-	level := slog.LevelWarn
-	var panicked *saga.PanicError
-	if errors.As(err, &panicked) {
-		level = slog.LevelError
-	}
-	a.w.log.Log(a.w.ctx, level, "attempt failed", "saga", a.key().String(), "step", info.Step,
-		"undo", info.Undo, "attempt", info.Attempt, "error", err)
-}
-
-func (a *activation) setRunning(cutOff context.CancelCauseFunc) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.cutOff = cutOff
-}
-
 // poke wakes a wait, and has a running handler's saga looked at. It does not block.
 func (a *activation) poke() {
 	select {
 	case a.wake <- struct{}{}:
 	default:
 	}
-	a.mu.Lock()
-	cutOff := a.cutOff
-	a.mu.Unlock()
-	if cutOff != nil {
-		a.w.spawn(func() { a.look(cutOff) })
+	if a.active.Load() > 0 {
+		a.w.spawn(a.look)
 	}
 }
 
-// look cuts a handler off if the log shows that its saga was taken over.
-func (a *activation) look(cutOff context.CancelCauseFunc) {
+// look cuts the handlers off if the log shows that their saga was taken over.
+func (a *activation) look() {
 	log, err := a.w.journal.Load(a.w.link.context(), a.key(), saga.Latest)
 	if err != nil {
 		return // the append that follows the handler will tell
 	}
 	in, err := saga.Fold(a.key(), log.Commits)
 	if err == nil && saga.Superseded(a.core.Owner(), in) {
-		cutOff(saga.ErrClaimLost)
+		a.cutOff(saga.ErrClaimLost)
 	}
 }

@@ -122,8 +122,9 @@ func (n ChildNode[S, C]) took(state *S, in Input) (Answer, error) {
 // childSpace is the UUIDv5 namespace of children's ids and runs: a child that is started twice is the same child.
 var childSpace = uuid.MustParse("7d1e4c52-3c1b-5d0e-9b7f-6368696c6473")
 
-// childRef derives what a child is called from who starts it.
-func childRef(parent Key, run, step string, definition, id string) ChildRef {
+// NewChildRef derives what a child is called from the run of the saga that starts it, and the key of the node: a child that is
+// started twice is one child. An empty id is derived, too.
+func NewChildRef(parent Key, run, step, definition, id string) ChildRef {
 	derived := uuid.NewSHA1(childSpace, []byte(parent.Definition+"\x00"+parent.ID+"\x00"+run+"\x00"+step)).String()
 	if id == "" {
 		id = derived

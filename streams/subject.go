@@ -33,6 +33,13 @@ func (s subjects) timer(key saga.Key, name string) string {
 	return s.saga(key, timerToken+"."+name)
 }
 
+func (s subjects) out(key saga.Key, topic string) string {
+	return s.saga(key, outToken+"."+topic)
+}
+
+// outAll is the filter for the outboxes of all sagas: shard, definition, id and topic are its wildcards.
+func (s subjects) outAll() string { return s.prefix + "*.*.*." + outToken + ".*" }
+
 // shard is the filter for everything in one shard.
 func (s subjects) shard(n shard.Shard) string { return s.prefix + n.String() + ".>" }
 

@@ -40,7 +40,7 @@ func view(in *saga.Instance) instanceView {
 		Definition: in.Key.Definition, ID: in.Key.ID, Run: in.Run, PlanNumber: in.Definition, Version: in.Version,
 		Status: in.Status, Parked: in.Parked, Reason: in.Reason, Error: in.Error, Worker: in.Owner.Worker,
 		StartedAt: in.StartedAt, UpdatedAt: in.UpdatedAt, EndedAt: in.EndedAt, State: in.State,
-		Steps: in.Steps, Timers: in.Timers, Cancel: in.Cancel,
+		Steps: maps.Collect(in.Steps.All()), Timers: in.Timers, Cancel: in.Cancel,
 	}
 }
 
@@ -71,8 +71,8 @@ func (a *app) show(in *saga.Instance) error {
 	if in.Cancel != nil {
 		line("cancel", cancelledBy(*in.Cancel))
 	}
-	for _, name := range slices.Sorted(maps.Keys(in.Steps)) {
-		line("step", name+" "+describeStep(in.Steps[name]))
+	for name, s := range in.Steps.All() {
+		line("step", name+" "+describeStep(s))
 	}
 	for _, name := range slices.Sorted(maps.Keys(in.Timers)) {
 		line("timer", fmt.Sprintf("%s at %s", name, in.Timers[name].At.Local().Format(timeFormat)))

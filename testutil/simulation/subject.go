@@ -182,7 +182,7 @@ func (s *subject) handlerStarts(a *activation, task saga.Task) {
 	if !opening && !s.shadow.owned[me] {
 		s.w.violate(ClaimBeforeRun, s.key, "%v runs %s without a claim in the log", me, taskName(task))
 	}
-	if in := a.core.Instance(); in.Unsettled && in.Cancel != nil && !task.Undo {
+	if in := a.core.Instance(); len(in.Unsettled) > 0 && in.Cancel != nil && !task.Undo {
 		s.w.sight(CancelledInDoubt)
 	}
 	if s.shadow.ownedBy(me) && !s.w.skewed {

@@ -1,0 +1,190 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/jetsaga/jetsaga/saga"
+	"github.com/jetsaga/jetsaga/streams"
+)
+
+// run carries out a task: on this goroutine where there is nothing else to do meanwhile, or else beside it.
+func (a *activation) run(action saga.Action) (saga.Action, error) {
+	instance := a.core.Instance()
+	info := saga.Info{
+		Key: a.key(), Run: instance.Run, DefinitionVersion: action.Plan.Version,
+		Step: saga.StepName(action.Task.Step), StepKey: action.Task.Step, Undo: action.Task.Undo, Attempt: action.Task.Attempt,
+	}
+	var child *saga.ChildState
+	if b := instance.Blocks[action.Task.Step]; b != nil && action.Task.Kind == saga.TaskRecall {
+		recalled := *b.Child
+		child = &recalled
+	}
+	if !action.More && action.Until.IsZero() && a.beside == 0 {
+		return a.ended(a.attempt(a.ownRunner(action.Plan), action, info, child))
+	}
+	if a.results == nil {
+		a.results = make(chan saga.Result)
+	}
+	a.beside++
+	go func() { a.results <- a.attempt(a.newRunner(action.Plan), action, info, child) }() // end waits for it
+	if action.More {
+		return a.core.Next(time.Now()), nil
+	}
+	return a.wait(action.Until)
+}
+
+// ownRunner gives the runner of this goroutine.
+func (a *activation) ownRunner(plan *saga.Plan) saga.Runner {
+	if a.runner == nil {
+		a.runner = a.newRunner(plan)
+	}
+	return a.runner
+}
+
+func (a *activation) newRunner(plan *saga.Plan) saga.Runner {
+	return a.w.registry.runnable(a.key().Definition, plan.Version).NewRunner()
+}
+
+// ended takes the result of an attempt, and of those beside it that have ended, too.
+func (a *activation) ended(r saga.Result) (saga.Action, error) {
+	results := []saga.Result{r}
+	for waiting := a.beside > 0; waiting; {
+		select {
+		case r := <-a.results:
+			a.beside--
+			results = append(results, r)
+		default:
+			waiting = false
+		}
+	}
+	for _, r := range results {
+		if r.Err != nil && a.w.ctx.Err() != nil {
+			return saga.Action{}, a.w.ctx.Err() // cut off by the worker's stop, which is no failure of the step
+		}
+	}
+	return a.core.Ran(time.Now(), results...), nil
+}
+
+// end cuts off what is still under way, and waits for it: its results are not wanted any more.
+func (a *activation) end() {
+	a.cutOff(saga.ErrClaimLost)
+	for ; a.beside > 0; a.beside-- {
+		<-a.results
+	}
+}
+
+// ask has the state asked.
+func (a *activation) ask(action saga.Action) saga.Action {
+	state, answer, err := a.ownRunner(action.Plan).Ask(action.Task, action.State, action.Input)
+	now := time.Now()
+	if err == nil && state.Size() > a.w.conf.MaxState {
+		err = a.tooLarge(action.Task.Step, state)
+	}
+	return a.core.Ran(now, saga.Result{Task: action.Task, State: state, Answer: answer, Err: err})
+}
+
+// attempt makes one attempt of a task.
+func (a *activation) attempt(runner saga.Runner, action saga.Action, info saga.Info, child *saga.ChildState) saga.Result {
+	a.active.Add(1)
+	defer a.active.Add(-1)
+	task := action.Task
+	ctx, stop := a.limited(saga.NewContext(a.handlers, info), action.Plan.Timeout(task), task, info)
+	defer stop()
+	r := saga.Result{Task: task}
+	begun := time.Now()
+	switch task.Kind {
+	case saga.TaskStart:
+		r.Child, r.Err = a.startChild(ctx, runner, action, info)
+	case saga.TaskRecall:
+		r.Err = a.recallChild(ctx, action, info, child)
+	default:
+		r.State, r.Err = runner.Run(ctx, task, action.State)
+		if r.Err == nil && r.State.Size() > a.w.conf.MaxState {
+			r.Err = a.tooLarge(info.StepKey, r.State)
+		}
+		r.Emits, r.Attributes = saga.Emitted(ctx), runner.Attributes()
+	}
+	r.Took = time.Since(begun)
+	a.w.conf.Hooks.ran(info, r.Took, r.Err)
+	if r.Err != nil {
+		r.Delay = delay(action.Plan.Policy(task), task.Attempt)
+		if a.w.ctx.Err() == nil {
+			a.logFailure(info, r.Err)
+		}
+	}
+	return r
+}
+
+// limited gives the context of an attempt, which ends when its time is over, or that of the block around it.
+func (a *activation) limited(ctx context.Context, timeout time.Duration, t saga.Task, info saga.Info) (context.Context, context.CancelFunc) {
+	if timeout == 0 && t.Deadline.IsZero() {
+		return ctx, func() {}
+	}
+	until, cause := t.Deadline, fmt.Errorf("step %q: attempt %d: %w: the deadline of the block around it has passed", info.StepKey, info.Attempt, context.DeadlineExceeded)
+	if own := time.Now().Add(timeout); timeout > 0 && (until.IsZero() || own.Before(until)) {
+		until, cause = own, fmt.Errorf("step %q: attempt %d: %w after %v", info.StepKey, info.Attempt, context.DeadlineExceeded, timeout)
+	}
+	return context.WithDeadlineCause(ctx, until, cause)
+}
+
+// startChild sends a child its Start. One that has it already is the same child, or the id is taken.
+func (a *activation) startChild(ctx context.Context, runner saga.Runner, action saga.Action, info saga.Info) (saga.ChildRef, error) {
+	_, answer, err := runner.Ask(action.Task, action.State, saga.Input{})
+	if err != nil {
+		return saga.ChildRef{}, saga.Permanent(err)
+	}
+	spec := action.Plan.Node(action.Task.Step).Child
+	ref := saga.NewChildRef(info.Key, info.Run, action.Task.Step, spec.Definition, answer.Choice)
+	start := saga.Start{Run: ref.Run, Definition: spec.Version, State: answer.Items[0], Time: time.Now()}
+	if !spec.Detached {
+		start.Parent = &saga.Parent{Key: info.Key, Run: info.Run, Step: action.Task.Step}
+	}
+	err = a.w.ns.Start(ctx, ref.Key, start, 0)
+	if !errors.Is(err, streams.ErrExists) {
+		return ref, err
+	}
+	starts, _, err := a.w.ns.Starts(ctx, ref.Key)
+	if err != nil {
+		return ref, err
+	}
+	for _, s := range starts {
+		if s.Run == ref.Run {
+			return ref, nil
+		}
+	}
+	return ref, saga.Permanent(fmt.Errorf("the child %s exists, and was not started by this saga", ref.Key))
+}
+
+// recallChild tells a child to undo what it has done.
+func (a *activation) recallChild(ctx context.Context, action saga.Action, info saga.Info, child *saga.ChildState) error {
+	if child == nil {
+		return saga.Permanent(fmt.Errorf("step %q has no child", info.StepKey))
+	}
+	return a.w.ns.Send(ctx, child.Ref.Key, saga.Undo{Order: saga.Order{
+		ID:  child.Ref.Run + "-undo-" + strconv.FormatUint(child.Version, 10) + "-" + strconv.Itoa(action.Task.Attempt),
+		Run: child.Ref.Run, Reason: "its parent is undone", By: info.Key.String(), Time: time.Now(),
+	}})
+}
+
+func (a *activation) tooLarge(step string, state saga.State) error {
+	return saga.Permanent(fmt.Errorf("step %q left a state of %d bytes, at most %d are kept: %w",
+		step, state.Size(), a.w.conf.MaxState, ErrStateTooLarge))
+}
+
+// ErrStateTooLarge is what a step fails with that leaves a state larger than [Config.MaxState].
+var ErrStateTooLarge = errors.New("state too large")
+
+func (a *activation) logFailure(info saga.Info, err error) {
+	level := slog.LevelWarn
+	var panicked *saga.PanicError
+	if errors.As(err, &panicked) {
+		level = slog.LevelError
+	}
+	a.w.log.Log(a.w.ctx, level, "attempt failed", "saga", a.key().String(), "step", info.StepKey,
+		"undo", info.Undo, "attempt", info.Attempt, "error", err)
+}
