@@ -146,7 +146,7 @@ func (a *Activation) admitUndo(now time.Time, cmd Undo) Action {
 		a.refused = true
 		return a.ack()
 	}
-	a.record(now, UndoRequested{cmd.Order})
+	a.record(now, UndoRequested(cmd))
 	return a.claimed(now)
 }
 

@@ -86,6 +86,14 @@ func (in *Instance) change(key string) *Block {
 	return b
 }
 
+// find takes note of the items of a ForEach.
+func (b *Block) find(items []State) {
+	b.Found, b.Items = true, make([]ItemState, len(items))
+	for i, s := range items {
+		b.Items[i].State = s
+	}
+}
+
 // endItem takes note of an item that is through.
 func (b *Block) endItem(e ItemEnded) {
 	if e.Index < 0 || e.Index >= len(b.Items) || b.Items[e.Index].Ended {
@@ -218,7 +226,7 @@ func (p Patch) touched() []string {
 }
 
 // conflict gives a field that two of the branches have both changed, if there is one.
-func (in *Instance) conflict(scope, key string, branches []*PlanNode) (field string, first, second string, found bool) {
+func (in *Instance) conflict(scope, key string, branches []*PlanNode) (field, first, second string, found bool) {
 	writer := map[string]string{}
 	for _, branch := range branches {
 		for _, f := range in.Scopes[within(scope, key, branch.Label)].touched() {

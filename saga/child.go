@@ -58,10 +58,9 @@ func (n ChildNode[S, C]) Optional() ChildNode[S, C] {
 func (n ChildNode[S, C]) build(b *builder[S]) *PlanNode {
 	b.claim("child", n.name)
 	node := &PlanNode{Kind: KindChild, Name: n.name, Child: &ChildSpec{Detached: n.detached}}
-	switch {
-	case n.def == nil:
+	if n.def == nil {
 		b.fault("child %q has a nil definition", n.name)
-	default:
+	} else {
 		node.Child.Definition, node.Child.Version = n.def.plan.Name, n.def.plan.Version
 	}
 	if n.input == nil {
@@ -81,7 +80,7 @@ func (n ChildNode[S, C]) build(b *builder[S]) *PlanNode {
 	}
 	b.def.ask[n.name] = func(state *S, t Task, in Input) (Answer, error) {
 		if t.Kind == TaskResult {
-			return n.took(state, in)
+			return Answer{}, n.took(state, in)
 		}
 		return n.begin(state)
 	}
@@ -107,16 +106,16 @@ func (n ChildNode[S, C]) begin(state *S) (Answer, error) {
 	return a, nil
 }
 
-func (n ChildNode[S, C]) took(state *S, in Input) (Answer, error) {
+func (n ChildNode[S, C]) took(state *S, in Input) error {
 	if n.result == nil {
-		return Answer{}, nil
+		return nil
 	}
 	var child C
 	if err := json.Unmarshal(in.Items[0].JSON(), &child); err != nil {
-		return Answer{}, fmt.Errorf("the state of child %q does not decode as %T: %w", n.name, child, err)
+		return fmt.Errorf("the state of child %q does not decode as %T: %w", n.name, child, err)
 	}
 	n.result(state, child)
-	return Answer{}, nil
+	return nil
 }
 
 // childSpace is the UUIDv5 namespace of children's ids and runs: a child that is started twice is the same child.

@@ -105,7 +105,7 @@ func (in *Instance) fail(e StepFailed) {
 	}
 }
 
-// flow is apply for the events of what is not a step.
+// flow is apply for the events of blocks.
 func (in *Instance) flow(event Event, at stamp) {
 	switch e := event.(type) {
 	case BranchTaken:
@@ -122,11 +122,7 @@ func (in *Instance) flow(event Event, at stamp) {
 		b := in.change(e.Node)
 		b.Failed, b.Reason = e.Error, e.Reason
 	case ItemsFound:
-		b := in.change(e.Node)
-		b.Found, b.Items = true, make([]ItemState, len(e.Items))
-		for i, s := range e.Items {
-			b.Items[i].State = s
-		}
+		in.change(e.Node).find(e.Items)
 	case ItemEnded:
 		in.change(e.Node).endItem(e)
 	case ItemsCollected:
@@ -141,6 +137,14 @@ func (in *Instance) flow(event Event, at stamp) {
 		in.change(e.Node).Until = e.Until
 	case WaitEnded:
 		in.change(e.Node).Done = true
+	default:
+		in.exchange(event, at)
+	}
+}
+
+// exchange is apply for the events of what comes from other sagas and from outside, and goes there.
+func (in *Instance) exchange(event Event, at stamp) {
+	switch e := event.(type) {
 	case SignalReceived:
 		in.Signals = append(in.Signals, e.Signal)
 		in.see(e.ID)
@@ -194,7 +198,7 @@ func (in *Instance) operate(event Event, at stamp) {
 		in.see(e.ID)
 		in.Reason = ReasonUndone
 		in.reopen(at.by)
-		in.Error = e.Order.Reason
+		in.Error = e.Order.Reason //nolint:staticcheck // beside the reason for undoing, which is another
 	case StepRetried:
 		in.see(e.ID)
 		for _, step := range e.Steps {

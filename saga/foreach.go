@@ -72,7 +72,7 @@ func (n EachNode[S, E]) build(b *builder[S]) *PlanNode {
 	}
 	b.def.ask[n.name] = func(state *S, t Task, in Input) (Answer, error) {
 		if t.Kind == TaskCollect {
-			return n.gathered(state, in)
+			return Answer{}, n.gathered(state, in)
 		}
 		return n.found(state)
 	}
@@ -94,17 +94,17 @@ func (n EachNode[S, E]) found(state *S) (Answer, error) {
 	return Answer{Items: items}, nil
 }
 
-func (n EachNode[S, E]) gathered(state *S, in Input) (Answer, error) {
+func (n EachNode[S, E]) gathered(state *S, in Input) error {
 	if n.collect == nil {
-		return Answer{}, nil
+		return nil
 	}
 	items := make([]Item[E], len(in.Items))
 	for i, s := range in.Items {
 		items[i] = Item[E]{Index: i, Error: in.Errors[i]}
 		if err := json.Unmarshal(s.JSON(), &items[i].Value); err != nil {
-			return Answer{}, fmt.Errorf("item %d of %q does not decode as %v: %w", i, n.name, reflect.TypeFor[E](), err)
+			return fmt.Errorf("item %d of %q does not decode as %v: %w", i, n.name, reflect.TypeFor[E](), err)
 		}
 	}
 	n.collect(state, items)
-	return Answer{}, nil
+	return nil
 }

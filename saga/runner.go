@@ -41,7 +41,11 @@ func (r *runner[S]) Run(ctx context.Context, t Task, s State) (next State, err e
 	if inner := r.inner(t); inner != nil {
 		return inner.Run(ctx, t, s)
 	}
-	defer recovered(&next, &err)
+	defer func() {
+		if v := recover(); v != nil {
+			next, err = State{}, panicError(v)
+		}
+	}()
 	live, err := r.take(s)
 	if err != nil {
 		return State{}, err
@@ -64,7 +68,11 @@ func (r *runner[S]) Ask(t Task, s State, in Input) (next State, answer Answer, e
 	if inner := r.inner(t); inner != nil {
 		return inner.Ask(t, s, in)
 	}
-	defer recovered(&next, &err)
+	defer func() {
+		if v := recover(); v != nil {
+			next, err = State{}, panicError(v)
+		}
+	}()
 	live, err := r.take(s)
 	if err != nil {
 		return State{}, Answer{}, err
@@ -79,12 +87,8 @@ func (r *runner[S]) Ask(t Task, s State, in Input) (next State, answer Answer, e
 
 func (r *runner[S]) Attributes() map[string]string { return r.attributes }
 
-// recovered makes the error of a panic.
-func recovered(next *State, err *error) {
-	if v := recover(); v != nil {
-		*next, *err = State{}, &PanicError{Value: v, Stack: string(debug.Stack())}
-	}
-}
+// panicError makes the error of a panic, within the function that recovers it.
+func panicError(v any) error { return &PanicError{Value: v, Stack: string(debug.Stack())} }
 
 // inner gives what runs a node that works on an item; nil for one that works on the saga's state.
 func (r *runner[S]) inner(t Task) Runner {

@@ -34,8 +34,9 @@ func Step[S any](name string, do func(context.Context, *S) error) StepNode[S] {
 // Compensate gives the step an undo. It runs when the step had completed and the saga is undone; by default it
 // is retried without end, with the delays of the zero [RetryPolicy].
 func (s StepNode[S]) Compensate(undo func(context.Context, *S) error) StepNode[S] {
+	s = s.withUndo(func(*UndoSpec) {})
 	s.undo = undo
-	return s.withUndo(func(*UndoSpec) {})
+	return s
 }
 
 // Retry sets the step's retry policy. Default: the zero [RetryPolicy].

@@ -29,6 +29,12 @@ func printAction(action saga.Action) string {
 		return fmt.Sprintf("%s in %v: %v", s, action.Delay, action.Reason)
 	case saga.ActReject:
 		return fmt.Sprintf("%s: %v", s, action.Reason)
+	case saga.ActAsk:
+		return fmt.Sprintf("%s %s on %s", s, printTask(action.Task), action.State.JSON())
+	case saga.ActPublish:
+		return fmt.Sprintf("%s %s", s, mustJSON(action.Emissions))
+	case saga.ActTell:
+		return fmt.Sprintf("%s %s: %s", s, action.Parent, mustJSON(action.Done))
 	case saga.ActAck, saga.ActDrop:
 	}
 	for _, name := range slices.Sorted(maps.Keys(action.Rearm)) {

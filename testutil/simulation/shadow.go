@@ -306,7 +306,7 @@ func (sh *shadow) restsUntil(t saga.Task) time.Time {
 
 func (sh *shadow) turn(e saga.CompensationStarted) {
 	ok := sh.status == saga.StatusRunning && !sh.pastPivot()
-	switch e.Reason {
+	switch e.Reason { //nolint:exhaustive // the plans here have no deadlines and no parents
 	case saga.ReasonFailed:
 		ok = ok && sh.failed != "" && e.Step == sh.failed
 	case saga.ReasonCancelled:

@@ -289,7 +289,7 @@ func (a *audit) status(outcome Outcome, noun string, got account, want effect) {
 		for _, e := range got.open() {
 			a.differ(order, KindNotUndone, "the order was compensated, but %s %s of %d for %q stands", noun, e.id, e.amount, e.object)
 		}
-	case saga.StatusPending, saga.StatusRunning, saga.StatusCompensating:
+	case saga.StatusPending, saga.StatusRunning, saga.StatusCompensating, saga.StatusTerminated:
 		// Any of its effects may be there or not.
 	case saga.StatusStuck:
 		if noun != "shipment" {
