@@ -18,11 +18,9 @@ import (
 	"path/filepath"
 	"sync"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/jetsaga/jetsaga/engine"
+	"github.com/jetsaga/jetsaga/examples/internal/nearby"
 	"github.com/jetsaga/jetsaga/examples/order/shop"
-	"github.com/jetsaga/jetsaga/streams/embedded"
 )
 
 func main() {
@@ -35,7 +33,7 @@ func main() {
 }
 
 func run(ctx context.Context, url, dir string, out io.Writer) (err error) {
-	nc, disconnect, err := connect(ctx, url, filepath.Join(dir, "nats"))
+	nc, disconnect, err := nearby.Connect(ctx, url, filepath.Join(dir, "nats"))
 	if err != nil {
 		return err
 	}
@@ -100,25 +98,4 @@ func place(ctx context.Context, sagas engine.Sagas[shop.Order], o shop.Order) st
 	default:
 		return fmt.Sprintf("%s %s: %s", what, s.Status, s.State.TrackingID)
 	}
-}
-
-// connect connects to NATS, or to one inside this process where there is no address.
-func connect(ctx context.Context, url, dir string) (*nats.Conn, func(), error) {
-	if url != "" {
-		nc, err := nats.Connect(url, engine.ConnectOptions()...)
-		if err != nil {
-			return nil, nil, fmt.Errorf("connecting to NATS: %w", err)
-		}
-		return nc, nc.Close, nil
-	}
-	server, err := embedded.Start(ctx, embedded.Config{StoreDir: dir})
-	if err != nil {
-		return nil, nil, err
-	}
-	nc, err := server.Connect(engine.ConnectOptions()...)
-	if err != nil {
-		server.Stop()
-		return nil, nil, err
-	}
-	return nc, func() { nc.Close(); server.Stop() }, nil
 }
