@@ -13,6 +13,9 @@ import (
 // DefaultParkAfter is how long a rest an activation sits out before it parks the saga instead.
 const DefaultParkAfter = 5 * time.Second
 
+// DefaultMaxSnapshot leaves room for the events beside a snapshot in the 1 MiB that a server takes by default.
+const DefaultMaxSnapshot = 512 << 10
+
 // Delivery is one delivery of a command to a worker.
 type Delivery struct {
 	Key     Key
@@ -37,6 +40,9 @@ type ActivationConfig struct {
 	// ParkAfter is the longest rest between two attempts that the activation holds on for; a longer one parks
 	// the saga on a timer. Default: [DefaultParkAfter].
 	ParkAfter time.Duration
+	// MaxSnapshot is the largest snapshot, in bytes as estimated, that goes into a commit; a saga that is larger is loaded
+	// from what it had before. Default: [DefaultMaxSnapshot].
+	MaxSnapshot int
 }
 
 // Activation is one worker driving one saga forward, from the delivery of a command until the saga ends or
@@ -61,6 +67,8 @@ type Activation struct {
 	plan      *Plan
 	tasks     []Task // room for those of a walk
 	rev, base uint64
+	snapAt    uint64      // the version of the last snapshot; 0 for none
+	snapped   bool        // the commit under way has one
 	level     Consistency // of the last load
 
 	opening  bool     // nothing is in the log yet, and the first step may run before anything is
@@ -76,6 +84,9 @@ type Activation struct {
 func NewActivation(conf ActivationConfig, d Delivery) *Activation {
 	if conf.ParkAfter == 0 {
 		conf.ParkAfter = DefaultParkAfter
+	}
+	if conf.MaxSnapshot == 0 {
+		conf.MaxSnapshot = DefaultMaxSnapshot
 	}
 	me := Owner{Worker: conf.Worker, Command: d.Command.CommandID(), Delivery: d.Count}
 	if _, ok := d.Command.(Start); !ok {
@@ -114,7 +125,12 @@ func (a *Activation) Loaded(now time.Time, log Log) Action {
 	if err != nil {
 		return a.Unreadable(err)
 	}
-	a.in, a.rev, a.base = in, log.Revision, log.Base
+	a.in, a.rev, a.base, a.snapAt = in, log.Revision, log.Base, 0
+	for _, c := range log.Commits {
+		if c.Snapshot != nil {
+			a.snapAt = c.Version
+		}
+	}
 	if in.Owner == a.me {
 		return a.resume(now, a.results)
 	}
@@ -133,7 +149,9 @@ func (a *Activation) Unreadable(err error) Action {
 
 // Appended takes that the commit is in the log, at the revision given.
 func (a *Activation) Appended(now time.Time, revision uint64) Action {
-	if a.in.Version == 1 || a.snapshotDue() {
+	if a.snapped {
+		a.base, a.snapAt = revision, a.in.Version
+	} else if a.in.Version == 1 {
 		a.base = revision
 	}
 	a.rev = revision
@@ -372,15 +390,29 @@ func (a *Activation) append(now time.Time) Action {
 		a.in.StartedAt = now // the log knows of no time but the commit's
 	}
 	c := &Commit{Version: a.in.Version, Time: now, By: a.me, Base: a.base, Events: a.events}
-	if a.snapshotDue() {
+	if a.snapped = a.snapshotDue(); a.snapped {
 		c.Snapshot = a.in.clone()
 	}
 	return Action{Do: ActAppend, Commit: c, Revision: a.rev, Poke: a.poke}
 }
 
 // snapshotDue reports whether the commit of the present version carries a snapshot: when it parks the saga,
-// since the next activation loads it, and every so often.
-func (a *Activation) snapshotDue() bool { return a.in.Parked || a.in.Version%SnapshotEvery == 0 }
+// since the next activation loads it, and every so often. A large one has to be worth it: what a log holds in snapshots
+// stays below what it holds in events, and what a reader has to read below twice the saga's size.
+func (a *Activation) snapshotDue() bool {
+	if !a.in.Parked && a.in.Version%SnapshotEvery != 0 {
+		return false
+	}
+	size := a.in.size()
+	since := a.in.Version - a.snapAt
+	return size <= smallSnapshot || size <= a.conf.MaxSnapshot && since*usualEvents >= uint64(size)
+}
+
+// What a snapshot is weighed by, in bytes: one that is never too large, and what the events of a commit usually take.
+const (
+	smallSnapshot = 16 << 10
+	usualEvents   = 200
+)
 
 // timerName gives a name that no other commit can use: it bears the version that the commit will have, and the
 // activation, since two may compete for a version.

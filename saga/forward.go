@@ -3,6 +3,7 @@ package saga
 import (
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // forward visits the tasks below the node, and tells where it stands.
@@ -207,14 +208,15 @@ func (w *walk) unwind(n *PlanNode, at frame) outcome {
 
 // stuck finds a step below the node whose undo has failed for good.
 func (w *walk) stuck(n *PlanNode, at frame) (key string, state StepState, found bool) {
-	names := map[string]bool{}
-	n.each(func(n *PlanNode) { names[n.Name] = n.Name != "" })
-	for key, s := range w.in.Steps.All() {
-		if s.Status == StepUndoGaveUp && names[StepName(key)] && len(turnsOf(key)) >= len(at.turns) && turnsOf(key)[:len(at.turns)] == at.turns {
-			return key, s, true
+	for _, e := range w.in.Steps.list {
+		if e.state.Status != StepUndoGaveUp || !strings.HasPrefix(turnsOf(e.key), at.turns) || found && e.key > key {
+			continue
+		}
+		if n.holds(StepName(e.key)) {
+			key, state, found = e.key, e.state, true
 		}
 	}
-	return "", StepState{}, false
+	return key, state, found
 }
 
 func (w *walk) forEach(n *PlanNode, at frame) outcome {

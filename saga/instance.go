@@ -157,6 +157,30 @@ func (in *Instance) clone() *Instance {
 	return &c
 }
 
+// size estimates the length of the saga's JSON, in bytes.
+func (in *Instance) size() int {
+	const step, item, entry = 24, 16, 64
+	n := in.State.Size() + step*in.Steps.Len() + entry*(len(in.Blocks)+len(in.Seen)+len(in.Timers)+len(in.Unsettled))
+	for _, b := range in.Blocks {
+		for i := range b.Items {
+			n += item + b.Items[i].State.Size() + len(b.Items[i].Error)
+		}
+		if b.Child != nil {
+			n += b.Child.State.Size()
+		}
+	}
+	for scope, p := range in.Scopes {
+		n += len(scope) + p.Set.Size()
+	}
+	for i := range in.Signals {
+		n += entry + len(in.Signals[i].Payload)
+	}
+	for i := range in.Outbox {
+		n += entry + len(in.Outbox[i].Payload)
+	}
+	return n
+}
+
 // SeenKept is how many ids of signals and of operators' commands a saga remembers: one of these that comes again is
 // not taken again.
 const SeenKept = 256

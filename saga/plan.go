@@ -1,6 +1,7 @@
 package saga
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -193,6 +194,14 @@ func (n *PlanNode) each(visit func(*PlanNode)) {
 	for _, child := range n.Children {
 		child.each(visit)
 	}
+}
+
+// holds reports whether the node with that name is this one, or below it.
+func (n *PlanNode) holds(name string) bool {
+	if n.Name == name {
+		return true
+	}
+	return slices.ContainsFunc(n.Children, func(child *PlanNode) bool { return child.holds(name) })
 }
 
 // branch gives the child with that label, or nil.
