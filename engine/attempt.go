@@ -85,7 +85,7 @@ func (a *activation) ask(action saga.Action) saga.Action {
 	if err == nil && state.Size() > a.w.conf.MaxState {
 		err = a.tooLarge(action.Task.Step, state)
 	}
-	return a.core.Ran(now, saga.Result{Task: action.Task, State: state, Answer: answer, Err: err})
+	return a.core.Ran(now, saga.Result{Task: action.Task, State: state, Answer: &answer, Err: err})
 }
 
 // attempt makes one attempt of a task.
@@ -133,10 +133,10 @@ func (a *activation) limited(ctx context.Context, timeout time.Duration, t saga.
 }
 
 // startChild sends a child its Start. One that has it already is the same child, or the id is taken.
-func (a *activation) startChild(ctx context.Context, runner saga.Runner, action saga.Action, info saga.Info) (saga.ChildRef, error) {
+func (a *activation) startChild(ctx context.Context, runner saga.Runner, action saga.Action, info saga.Info) (*saga.ChildRef, error) {
 	_, answer, err := runner.Ask(action.Task, action.State, saga.Input{})
 	if err != nil {
-		return saga.ChildRef{}, saga.Permanent(err)
+		return nil, saga.Permanent(err)
 	}
 	spec := action.Plan.Node(action.Task.Step).Child
 	ref := saga.NewChildRef(info.Key, info.Run, action.Task.Step, spec.Definition, answer.Choice)
@@ -146,18 +146,18 @@ func (a *activation) startChild(ctx context.Context, runner saga.Runner, action 
 	}
 	err = a.w.ns.Start(ctx, ref.Key, start, 0)
 	if !errors.Is(err, streams.ErrExists) {
-		return ref, err
+		return &ref, err
 	}
 	starts, _, err := a.w.ns.Starts(ctx, ref.Key)
 	if err != nil {
-		return ref, err
+		return &ref, err
 	}
 	for _, s := range starts {
 		if s.Run == ref.Run {
-			return ref, nil
+			return &ref, nil
 		}
 	}
-	return ref, saga.Permanent(fmt.Errorf("the child %s exists, and was not started by this saga", ref.Key))
+	return nil, saga.Permanent(fmt.Errorf("the child %s exists, and was not started by this saga", ref.Key))
 }
 
 // recallChild tells a child to undo what it has done.

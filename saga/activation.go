@@ -155,7 +155,8 @@ func (a *Activation) Appended(now time.Time, revision uint64) Action {
 		a.base = revision
 	}
 	a.rev = revision
-	a.events, a.results, a.poke = nil, nil, ""
+	clear(a.results)
+	a.events, a.results, a.poke = nil, a.results[:0], ""
 	if a.in.Owner != a.me {
 		return a.ack() // ended, parked, or left to the owner
 	}
@@ -168,13 +169,14 @@ func (a *Activation) Conflicted() Action { return a.load(Latest) }
 // Ran takes the results of tasks: all that there are at the moment, so that they get into the log together.
 func (a *Activation) Ran(now time.Time, results ...Result) Action {
 	a.results = append(a.results, results...)
-	for _, r := range results {
-		a.underWay = slices.DeleteFunc(a.underWay, r.Task.same)
-		if !r.Task.Kind.Asks() {
+	for i := range results {
+		t := &results[i].Task
+		a.underWay = slices.DeleteFunc(a.underWay, func(u Task) bool { return u.same(*t) })
+		if !t.Kind.Asks() {
 			a.opening = false
 		}
 	}
-	return a.resume(now, results)
+	return a.resume(now, a.results[len(a.results)-len(results):])
 }
 
 // Next gives what else there is to do while tasks are under way, after an action that was [Action.More].
@@ -220,8 +222,9 @@ func (a *Activation) resume(now time.Time, results []Result) Action {
 	if retry, ok := a.know(a.in.Definition); !ok {
 		return retry
 	}
-	for _, r := range results {
-		a.record(now, Decide(a.plan, a.in, r, now)...)
+	for i := range results {
+		var room [2]Event
+		a.record(now, decide(room[:0], a.tasks, a.plan, a.in, &results[i], now)...)
 	}
 	return a.proceed(now)
 }
@@ -233,7 +236,7 @@ const maxEvents = 100
 // decided is in the log before the next handler runs.
 func (a *Activation) proceed(now time.Time) Action {
 	for {
-		w := walk{p: a.plan, in: a.in, now: now, busy: a.isUnderWay, tasks: a.tasks[:0]}
+		w := walk{p: a.plan, in: a.in, now: now, busy: a.underWay, tasks: a.tasks[:0]}
 		w.run()
 		a.tasks = w.tasks
 		switch {
@@ -252,30 +255,33 @@ func (a *Activation) proceed(now time.Time) Action {
 
 // next gives the next thing to do where nothing follows by itself.
 func (a *Activation) next(now time.Time, w *walk) Action {
-	var run []Task
+	var run *Task
+	more := false
 	wake := w.until
-	for _, t := range w.tasks {
+	for i := range w.tasks {
+		t := &w.tasks[i]
 		switch {
-		case a.isUnderWay(t):
+		case isAmong(*t, a.underWay):
 		case t.Kind.Asks():
-			return Action{Do: ActAsk, Plan: a.plan, Task: t, State: a.in.View(t.Scope), Input: a.in.input(t)}
+			return Action{Do: ActAsk, Plan: a.plan, Task: *t, State: a.in.View(t.Scope), Input: a.in.input(*t)}
 		case t.NotBefore.After(w.now):
 			if wake.IsZero() || t.NotBefore.Before(wake) {
 				wake, w.waits = t.NotBefore, t.Step
 			}
+		case run == nil:
+			run = t
 		default:
-			run = append(run, t)
+			more = true
 		}
 	}
 	switch {
 	case len(a.events) == 0 && len(a.in.Outbox) > 0:
 		return Action{Do: ActPublish, Emissions: a.in.Outbox}
-	case len(run) > 0 && a.mustAppend():
+	case run != nil && a.mustAppend():
 		return a.append(now)
-	case len(run) > 0:
-		t := run[0]
-		a.underWay = append(a.underWay, t)
-		return Action{Do: ActRun, Plan: a.plan, Task: t, State: a.in.View(t.Scope), More: len(run) > 1, Until: wake}
+	case run != nil:
+		a.underWay = append(a.underWay, *run)
+		return Action{Do: ActRun, Plan: a.plan, Task: *run, State: a.in.View(run.Scope), More: more, Until: wake}
 	case len(a.underWay) > 0 || len(a.in.Outbox) > 0:
 		if a.mustAppend() {
 			return a.append(now)
@@ -312,8 +318,6 @@ func (a *Activation) cancelTimers(now, wanted time.Time) {
 	}
 }
 
-func (a *Activation) isUnderWay(t Task) bool { return slices.ContainsFunc(a.underWay, t.same) }
-
 // mustAppend reports whether something was decided that has to be in the log before a handler runs. On the first
 // delivery of a first Start nothing has: there is nothing yet to own. That emissions are published can wait: they
 // are published again if it is forgotten.
@@ -344,7 +348,7 @@ func (a *Activation) exposed(now time.Time) []string {
 	if a.in.Status != StatusRunning {
 		return nil
 	}
-	w := walk{p: a.plan, in: a.in, now: now, busy: func(Task) bool { return true }}
+	w := walk{p: a.plan, in: a.in, now: now, any: true}
 	w.forward(a.plan.Root, frame{})
 	steps := slices.Clone(a.in.Unsettled)
 	for _, t := range w.tasks {

@@ -21,9 +21,9 @@ func Ready(p *Plan, in *Instance, now time.Time) []Task {
 }
 
 // Settle gives the events that follow from where the saga stands, without any further input: it turns around,
-// or ends. It changes nothing. The caller applies them and asks again until there are none. busy tells the tasks that are
-// under way; nil for none.
-func Settle(p *Plan, in *Instance, now time.Time, busy func(Task) bool) []Event {
+// or ends. It changes nothing. The caller applies them and asks again until there are none. busy are the tasks that are
+// under way.
+func Settle(p *Plan, in *Instance, now time.Time, busy []Task) []Event {
 	w := walk{p: p, in: in, now: now, busy: busy}
 	w.run()
 	if w.fact == nil {
@@ -35,23 +35,27 @@ func Settle(p *Plan, in *Instance, now time.Time, busy func(Task) bool) []Event 
 // Decide gives the events that a task's result is. It changes nothing: the caller appends them and applies
 // them. A result that the log does not call for (any more) gives none.
 func Decide(p *Plan, in *Instance, r Result, now time.Time) []Event {
-	t, ok := calledFor(p, in, r.Task, now)
+	return decide(nil, nil, p, in, &r, now)
+}
+
+// decide appends what Decide gives to events. The walk has room for tasks.
+func decide(events []Event, room []Task, p *Plan, in *Instance, r *Result, now time.Time) []Event {
+	t, ok := calledFor(room, p, in, r.Task, now)
 	if !ok {
-		return nil
+		return events
 	}
 	r.Task = t
 	switch {
 	case r.Err != nil:
-		return attemptFailed(p, r, now)
+		return append(events, attemptFailed(p, r, now))
 	case t.Kind.Asks():
-		return answered(p, in, r, now)
+		return append(events, answered(p, in, r, now))
 	case t.Kind == TaskStart:
-		return []Event{ChildStarted{Node: t.Step, Ref: r.Child}}
+		return append(events, ChildStarted{Node: t.Step, Ref: *r.Child})
 	case t.Kind == TaskRecall:
-		return []Event{ChildRecalled{Node: t.Step}}
+		return append(events, ChildRecalled{Node: t.Step})
 	}
 	patch := in.View(t.Scope).Diff(r.State)
-	var events []Event
 	if t.Undo {
 		events = append(events, StepCompensated{Step: t.Step, Attempt: t.Attempt, Took: r.Took, Scope: t.Scope, Patch: patch})
 	} else {
@@ -68,35 +72,35 @@ func Decide(p *Plan, in *Instance, r Result, now time.Time) []Event {
 }
 
 // answered gives the event that an answer of the state is.
-func answered(p *Plan, in *Instance, r Result, now time.Time) []Event {
+func answered(p *Plan, in *Instance, r *Result, now time.Time) Event {
 	t, n, b := r.Task, p.Node(r.Task.Step), in.block(r.Task.Step)
 	switch n.Kind {
 	case KindLoop:
 		switch {
 		case r.Answer.Choice != labelRun:
-			return []Event{LoopEnded{Node: t.Step}}
+			return LoopEnded{Node: t.Step}
 		case n.Loop.Max != Unlimited && b.Turn >= n.Loop.Max:
-			return []Event{BlockFailed{Node: t.Step, Error: fmt.Sprintf("wants more than %d turns", n.Loop.Max)}}
+			return BlockFailed{Node: t.Step, Error: fmt.Sprintf("wants more than %d turns", n.Loop.Max)}
 		default:
-			return []Event{TurnStarted{Node: t.Step, Turn: b.Turn + 1, Forget: n.forgettable()}}
+			return TurnStarted{Node: t.Step, Turn: b.Turn + 1, Forget: n.forgettable()}
 		}
 	case KindSleep:
 		until := r.Answer.Until
 		if until.IsZero() {
 			until = now.Add(max(r.Answer.Rest, 0))
 		}
-		return []Event{WaitStarted{Node: t.Step, Until: until.UTC().Round(0)}}
+		return WaitStarted{Node: t.Step, Until: until.UTC().Round(0)}
 	case KindForEach:
 		if t.Kind == TaskAsk {
-			return []Event{ItemsFound{Node: t.Step, Items: r.Answer.Items}}
+			return ItemsFound{Node: t.Step, Items: r.Answer.Items}
 		}
 		patch := in.View(t.Scope).Diff(r.State)
-		return []Event{ItemsCollected{Node: t.Step, Scope: t.Scope, Patch: patch, Forget: n.forgettable()}}
+		return ItemsCollected{Node: t.Step, Scope: t.Scope, Patch: patch, Forget: n.forgettable()}
 	case KindChild:
 		patch := in.View(t.Scope).Diff(r.State)
-		return []Event{StepCompleted{Step: t.Step, Attempt: t.Attempt, Took: r.Took, Scope: t.Scope, Patch: patch}}
+		return StepCompleted{Step: t.Step, Attempt: t.Attempt, Took: r.Took, Scope: t.Scope, Patch: patch}
 	default:
-		return []Event{BranchTaken{Node: t.Step, Branch: r.Answer.Choice}}
+		return BranchTaken{Node: t.Step, Branch: r.Answer.Choice}
 	}
 }
 
@@ -116,36 +120,37 @@ func (n *PlanNode) forgettable() (names []string) {
 }
 
 // calledFor gives the task as the log calls for it now, if it does.
-func calledFor(p *Plan, in *Instance, t Task, now time.Time) (Task, bool) {
-	w := walk{p: p, in: in, now: now, busy: t.same}
+func calledFor(room []Task, p *Plan, in *Instance, t Task, now time.Time) (Task, bool) {
+	busy := [1]Task{t}
+	w := walk{p: p, in: in, now: now, busy: busy[:], tasks: room[:0]}
 	w.run()
-	for _, r := range w.tasks {
-		if r.same(t) {
-			return r, true
+	for i := range w.tasks {
+		if w.tasks[i].same(t) {
+			return w.tasks[i], true
 		}
 	}
 	return Task{}, false
 }
 
 // attemptFailed gives the event that a failed attempt is.
-func attemptFailed(p *Plan, r Result, now time.Time) []Event {
+func attemptFailed(p *Plan, r *Result, now time.Time) Event {
 	t := r.Task
 	var refused *SignalError
 	if t.Signal != nil && errors.As(r.Err, &refused) {
-		return []Event{SignalRefused{Node: t.Step, ID: t.Signal.ID, Error: clip(r.Err.Error(), maxErrorText)}}
+		return SignalRefused{Node: t.Step, ID: t.Signal.ID, Error: clip(r.Err.Error(), maxErrorText)}
 	}
 	f := failure(p.Policy(t), r, now)
 	if t.Kind.Asks() {
 		f.Permanent, f.GaveUp, f.RetryAt = true, true, time.Time{}
 	}
 	if t.Undo {
-		return []Event{CompensationFailed{Step: t.Step, Attempt: t.Attempt, Took: r.Took, Failure: f}}
+		return CompensationFailed{Step: t.Step, Attempt: t.Attempt, Took: r.Took, Failure: f}
 	}
-	return []Event{StepFailed{Step: t.Step, Attempt: t.Attempt, Took: r.Took, Failure: f}}
+	return StepFailed{Step: t.Step, Attempt: t.Attempt, Took: r.Took, Failure: f}
 }
 
 // failure says what becomes of a failed attempt under the policy.
-func failure(policy RetryPolicy, r Result, now time.Time) Failure {
+func failure(policy RetryPolicy, r *Result, now time.Time) Failure {
 	f := Failure{Error: clip(r.Err.Error(), maxErrorText), Permanent: IsPermanent(r.Err)}
 	f.Unknown = !r.Task.Undo && (IsUnknown(r.Err) || errors.Is(r.Err, context.DeadlineExceeded))
 	var panicked *PanicError

@@ -22,8 +22,11 @@ type stepEntry struct {
 	state StepState
 }
 
-// fewSteps is how many are searched one by one.
-const fewSteps = 12
+// How many steps are searched one by one, and for how many there is room from the beginning.
+const (
+	fewSteps   = 12
+	usualSteps = 4
+)
 
 // Get gives what the log says of a step; the zero StepState for one that it does not mention.
 func (s *Steps) Get(key string) StepState {
@@ -70,6 +73,9 @@ func (s *Steps) find(key string) int {
 func (s *Steps) at(key string) *StepState {
 	i := s.find(key)
 	if i < 0 {
+		if s.list == nil {
+			s.list = make([]stepEntry, 0, usualSteps)
+		}
 		i = len(s.list)
 		s.list = append(s.list, stepEntry{key: key})
 		switch {

@@ -67,13 +67,13 @@ type Result struct {
 	// made by [RetryAfter] overrides it.
 	Delay time.Duration
 	// Answer is what a task that asks the state was told.
-	Answer Answer
+	Answer *Answer
 	// Emits is what the handler has emitted.
 	Emits []Emission
 	// Attributes are the search attributes of the state that the handler left; nil where none are declared.
 	Attributes map[string]string
 	// Child is the child that was started.
-	Child ChildRef
+	Child *ChildRef
 }
 
 // input gives what a task gets besides the state.

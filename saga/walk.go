@@ -11,8 +11,9 @@ import (
 type walk struct {
 	p    *Plan
 	in   *Instance
-	now  time.Time       // or what a timer has told, where that is later
-	busy func(Task) bool // whether a task is under way; nil: none is
+	now  time.Time // or what a timer has told, where that is later
+	busy []Task    // the tasks that are under way
+	any  bool      // all that could be under way is taken to be
 
 	tasks   []Task    // under way, due or resting
 	fact    Event     // the first that follows by itself
@@ -152,7 +153,17 @@ func (w *walk) quiet(from int, settle bool) bool {
 	return len(kept) == 0
 }
 
-func (w *walk) isBusy(t Task) bool { return w.busy != nil && w.busy(t) }
+func (w *walk) isBusy(t Task) bool { return w.any || isAmong(t, w.busy) }
+
+// isAmong reports whether a task is one of several.
+func isAmong(t Task, tasks []Task) bool {
+	for i := range tasks {
+		if tasks[i].same(t) {
+			return true
+		}
+	}
+	return false
+}
 
 // underWay visits a node that is not wanted any more, and reports whether all attempts below it have ended.
 func (w *walk) underWay(n *PlanNode, at frame) bool {
