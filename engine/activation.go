@@ -36,7 +36,7 @@ func newActivation(w *worker, d *streams.Delivery, c saga.Command) *activation {
 	a := &activation{w: w, delivery: d, cmd: c, since: now, wake: make(chan struct{}, 1)}
 	a.handlers, a.cutOff = context.WithCancelCause(w.ctx)
 	a.core = saga.NewActivation(
-		saga.ActivationConfig{Worker: w.id, Plan: w.registry.plan, ParkAfter: w.conf.ParkAfter},
+		saga.ActivationConfig{Worker: w.id, Plan: w.registry.plan, ParkAfter: w.conf.ParkAfter, MaxSnapshot: int(w.conf.Conn.MaxPayload() / 2)},
 		saga.Delivery{
 			Key: d.Key, Command: c, Stream: d.Stream, Sequence: d.Sequence,
 			Count: d.Count, Doubtful: w.link.backWithin(doubt, now),
@@ -144,6 +144,9 @@ func (a *activation) append(action saga.Action) (saga.Action, error) {
 		return saga.Action{}, err
 	}
 	a.w.conf.Hooks.committed(a.key(), action.Commit)
+	if action.Keep > 0 {
+		a.compact(action.Keep)
+	}
 	if action.Poke != "" && action.Poke != a.w.id {
 		if err := a.w.ns.Poke(action.Poke, a.key()); err != nil {
 			a.w.log.Debug("poke", "saga", a.key().String(), "error", err)
@@ -153,6 +156,18 @@ func (a *activation) append(action saga.Action) (saga.Action, error) {
 	}
 	return a.core.Appended(time.Now(), revision), nil
 }
+
+// compact has the log forget what a saga that never ends does not need. If that fails, the next snapshot tries again.
+func (a *activation) compact(keep uint64) {
+	ctx, cancel := context.WithTimeout(a.w.ctx, compactTimeout)
+	defer cancel()
+	if err := a.w.ns.Log().Compact(ctx, a.key(), keep); err != nil {
+		a.w.log.Debug("log not compacted", "saga", a.key().String(), "error", err)
+	}
+}
+
+// compactTimeout bounds what is only housekeeping.
+const compactTimeout = time.Second
 
 // refused tells a commit that will not be stored from one that has not been stored yet.
 func refused(err error) bool {

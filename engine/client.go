@@ -158,10 +158,10 @@ func (c *Client) startKnown(ctx context.Context, key saga.Key, start saga.Start,
 		if err != nil {
 			return Started{}, err
 		}
-		if len(starts) == 0 {
-			return Started{}, fmt.Errorf("saga %s: it has commands, but no Start; choose another id", key)
+		latest, err := c.latestStart(ctx, key, starts)
+		if err != nil {
+			return Started{}, err
 		}
-		latest := starts[len(starts)-1]
 		known := &AlreadyStartedError{Key: key, Run: latest.Run}
 		switch {
 		case latest.Run == start.Run:
@@ -187,6 +187,21 @@ func (c *Client) startKnown(ctx context.Context, key saga.Key, start saga.Start,
 			return Started{}, err
 		}
 	}
+}
+
+// latestStart gives the last of a saga's Starts. That of a saga that never ends may be forgotten; its log tells the run.
+func (c *Client) latestStart(ctx context.Context, key saga.Key, starts []saga.Start) (saga.Start, error) {
+	if len(starts) > 0 {
+		return starts[len(starts)-1], nil
+	}
+	in, err := c.instance(ctx, key)
+	switch {
+	case err != nil:
+		return saga.Start{}, err
+	case in.Version == 0:
+		return saga.Start{}, fmt.Errorf("saga %s: it has commands, but no Start; choose another id", key)
+	}
+	return saga.Start{Run: in.Run}, nil
 }
 
 // attemptTimeout is how long a call waits for its answer before it is made again: an answer that has not come by then

@@ -397,7 +397,11 @@ func (a *Activation) append(now time.Time) Action {
 	if a.snapped = a.snapshotDue(); a.snapped {
 		c.Snapshot = a.in.clone()
 	}
-	return Action{Do: ActAppend, Commit: c, Revision: a.rev, Poke: a.poke}
+	action := Action{Do: ActAppend, Commit: c, Revision: a.rev, Poke: a.poke}
+	if keep := uint64(a.plan.keep); a.snapped && keep > 0 && c.Version > keep {
+		action.Keep = keep
+	}
+	return action
 }
 
 // snapshotDue reports whether the commit of the present version carries a snapshot: when it parks the saga,

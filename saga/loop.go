@@ -3,12 +3,17 @@ package saga
 // DefaultTurns is how many turns a [Loop] makes at the most by default.
 const DefaultTurns = 1_000
 
+// DefaultKept is how many of the last commits are kept by default of a saga with a loop that has no end. A snapshot is among
+// them, so the saga stays what it is; what is lost is the account of how it came to be.
+const DefaultKept = 1_000
+
 // LoopNode repeats its nodes. Its methods give changed copies.
 type LoopNode[S any] struct {
 	name  string
 	again Condition[S]
 	nodes []Node[S]
 	max   int
+	keep  int
 }
 
 // Loop repeats the nodes for as long as the condition holds, which is asked before each turn. Its steps have a key of
@@ -21,6 +26,13 @@ func Loop[S any](name string, again func(*S) bool, nodes ...Node[S]) LoopNode[S]
 // that may run for ever: it cannot have compensations, and its turns leave nothing behind but the state.
 func (n LoopNode[S]) Max(turns int) LoopNode[S] {
 	n.max = turns
+	return n
+}
+
+// Keep sets how many of the saga's last commits are kept at the least, where the loop has no end: the log is cut now and
+// then, so that it stays bounded. Default: [DefaultKept].
+func (n LoopNode[S]) Keep(commits int) LoopNode[S] {
+	n.keep = commits
 	return n
 }
 
@@ -46,5 +58,14 @@ func (n LoopNode[S]) build(b *builder[S]) *PlanNode {
 		}
 		return Answer{Choice: labelNone}, nil
 	}
-	return &PlanNode{Kind: KindLoop, Name: n.name, Loop: &LoopSpec{Max: n.max}, Children: []*PlanNode{body}}
+	spec := &LoopSpec{Max: n.max, Keep: n.keep}
+	switch {
+	case n.keep != 0 && n.max != Unlimited:
+		b.fault("loop %q: Keep is for a loop without an end; the log of any other is kept whole", n.name)
+	case n.keep < 0:
+		b.fault("loop %q: Keep %d is negative", n.name, n.keep)
+	case n.keep == 0 && n.max == Unlimited:
+		spec.Keep = DefaultKept
+	}
+	return &PlanNode{Kind: KindLoop, Name: n.name, Loop: spec, Children: []*PlanNode{body}}
 }

@@ -15,6 +15,7 @@ type Plan struct {
 
 	nodes  map[string]*PlanNode // by name
 	pivots []string
+	keep   int // how many of the last commits are kept; 0 for all
 }
 
 // NodeKind is a node's construct.
@@ -92,6 +93,8 @@ type EachSpec struct {
 // LoopSpec is what a plan says of a [Loop].
 type LoopSpec struct {
 	Max int `json:"max"` // how many turns there are at the most; [Unlimited] for no end
+	// Keep is how many of the last commits are kept of a saga whose loop has no end; 0 for all.
+	Keep int `json:"keep,omitempty"`
 }
 
 // AwaitSpec is what a plan says of an [Await].
@@ -173,6 +176,9 @@ func newPlan(name string, version int, root *PlanNode) *Plan {
 		}
 		if n.Step != nil && n.Step.Pivot {
 			p.pivots = append(p.pivots, n.Name)
+		}
+		if n.Loop != nil {
+			p.keep = max(p.keep, n.Loop.Keep)
 		}
 	})
 	root.index()

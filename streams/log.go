@@ -225,7 +225,8 @@ func assemble(key saga.Key, messages []stored, last uint64) (log saga.Log, whole
 	return log, true, nil
 }
 
-// History gives a saga's whole log, oldest first, as of the call. A saga without commits has none.
+// History gives a saga's whole log, oldest first, as of the call; that of a saga that never ends begins with a snapshot,
+// once it was compacted. A saga without commits has none.
 func (l *Log) History(ctx context.Context, key saga.Key) ([]saga.Commit, error) {
 	stream, subject := l.n.stream(key), l.n.subjects.commits(key)
 	last, err := l.n.fromLeader(ctx, stream, leaderRequest{LastFor: subject})
@@ -242,10 +243,14 @@ func (l *Log) History(ctx context.Context, key saga.Key) ([]saga.Commit, error) 
 	if err != nil {
 		return nil, fmt.Errorf("saga %s: reading its history: %w", key, err)
 	}
-	commits := make([]saga.Commit, len(messages))
-	for i, m := range messages {
-		if commits[i], err = decode(key, m); err != nil {
+	commits := make([]saga.Commit, 0, len(messages))
+	for _, m := range messages {
+		c, err := decode(key, m)
+		if err != nil {
 			return nil, err
+		}
+		if len(commits) > 0 || begins(c) { // a log that was compacted begins with what cannot be read by itself
+			commits = append(commits, c)
 		}
 	}
 	return commits, nil
