@@ -398,8 +398,8 @@ func (a *Activation) append(now time.Time) Action {
 		c.Snapshot = a.in.clone()
 	}
 	action := Action{Do: ActAppend, Commit: c, Revision: a.rev, Poke: a.poke}
-	if keep := uint64(a.plan.keep); a.snapped && keep > 0 && c.Version > keep {
-		action.Keep = keep
+	if a.snapped && a.plan != nil && c.Version > a.plan.keep {
+		action.Keep = a.plan.keep
 	}
 	return action
 }

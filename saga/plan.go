@@ -15,7 +15,7 @@ type Plan struct {
 
 	nodes  map[string]*PlanNode // by name
 	pivots []string
-	keep   int // how many of the last commits are kept; 0 for all
+	keep   uint64 // how many of the last commits are kept; 0 for all
 }
 
 // NodeKind is a node's construct.
@@ -178,7 +178,7 @@ func newPlan(name string, version int, root *PlanNode) *Plan {
 			p.pivots = append(p.pivots, n.Name)
 		}
 		if n.Loop != nil {
-			p.keep = max(p.keep, n.Loop.Keep)
+			p.keep = max(p.keep, uint64(max(n.Loop.Keep, 0)))
 		}
 	})
 	root.index()
