@@ -78,7 +78,7 @@ func TestAProgramLinksAServerOnlyIfItAsksForOne(t *testing.T) {
 		if s.isTest || s.within("streams/embedded") || s.within("testutil") {
 			continue
 		}
-		program := s.syntax.Name.Name == "main"
+		program := s.syntax.Name.Name == "main" || s.within("examples/internal")
 		for _, imported := range s.imports() {
 			if isWithin(imported, server) || imported == embedded && !program {
 				t.Errorf("%s imports %s: only streams/embedded knows the server, and only programs and testutil start one",

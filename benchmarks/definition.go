@@ -15,6 +15,8 @@ type order struct {
 	Reservation string `json:"reservation,omitempty"`
 	Charge      string `json:"charge,omitempty"`
 	Shipment    string `json:"shipment,omitempty"`
+	Insurance   string `json:"insurance,omitempty"`
+	Invoice     string `json:"invoice,omitempty"`
 }
 
 // theOrder is what every saga begins with.
@@ -37,6 +39,37 @@ var failing = saga.Must(saga.Define(definitionName, 1,
 	saga.Step("reserve-stock", reserve).Compensate(release),
 	saga.Step("charge-card", charge).Compensate(refund),
 	saga.Step("ship", func(context.Context, *order) error { return errOutOfReach }),
+))
+
+// parallel does five things at once.
+var parallel = saga.Must(saga.Define(definitionName, 1,
+	saga.Parallel("all",
+		saga.Branch("stock", saga.Step("reserve-stock", reserve).Compensate(release)),
+		saga.Branch("card", saga.Step("charge-card", charge).Compensate(refund)),
+		saga.Branch("parcel", saga.Step("ship", ship)),
+		saga.Branch("insurance", saga.Step("insure", func(_ context.Context, o *order) error { o.Insurance = "i-5"; return nil })),
+		saga.Branch("invoice", saga.Step("invoice", func(_ context.Context, o *order) error { o.Invoice = "n-7"; return nil })),
+	),
+))
+
+// line is one of the items of perItem.
+type line struct {
+	Number int  `json:"number"`
+	Picked bool `json:"picked,omitempty"`
+}
+
+// itemsOfASaga is how many items one saga of perItem works on.
+const itemsOfASaga = 1_000
+
+// perItem does one thing for each of many items.
+var perItem = saga.Must(saga.Define(definitionName, 1,
+	saga.ForEach("lines", func(*order) []line {
+		lines := make([]line, itemsOfASaga)
+		for i := range lines {
+			lines[i].Number = i
+		}
+		return lines
+	}, saga.Step("pick", func(_ context.Context, l *line) error { l.Picked = true; return nil })),
 ))
 
 func reserve(_ context.Context, o *order) error { o.Reservation = "r-1842-espresso"; return nil }

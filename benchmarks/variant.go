@@ -48,6 +48,12 @@ func variants() []variant {
 			name: "failure", about: "the third step fails, two are undone",
 			def: failing, streams: 4, sagas: 10_000, rounds: 3, run: drain,
 		}, {
+			name: "parallel", about: "five branches at once, from a backlog",
+			def: parallel, streams: 4, sagas: 5_000, rounds: 3, run: drain,
+		}, {
+			name: "for-each", about: "a step for each of 1,000 items, ten at once",
+			def: perItem, streams: 4, sagas: 40, rounds: 3, run: drain,
+		}, {
 			name: "with-client", about: "success, while a client starts them on the same cores",
 			def: succeeding, streams: 4, sagas: 20_000, rounds: 3, run: withClient,
 		}, {
