@@ -75,7 +75,7 @@ func (b *bench) run(ctx context.Context, v variant) (result, error) {
 			if warmUp {
 				sagas = max(1, sagas/warmUpShare)
 			}
-			m, err := b.once(ctx, s, v, &contest{side: c.side, script: played, sagas: sagas})
+			m, err := b.once(ctx, s, v, &contest{side: c.side, script: played, sagas: sagas, atOnce: v.atOnce})
 			if err != nil {
 				return result{}, fmt.Errorf("variant %s, %s: %w", v.name, c.name, err)
 			}
