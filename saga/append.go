@@ -53,7 +53,7 @@ func appendEvent(b []byte, e Event) (_ []byte, err error) {
 	case SagaCompleted:
 		b = append(b, "{}"...)
 	case StepCompensated:
-		b, err = StepCompleted{Step: e.Step, Attempt: e.Attempt, Took: e.Took, Scope: e.Scope, Patch: e.Patch}.appendJSON(b)
+		b, err = StepCompleted{Step: e.Step, Attempt: e.Attempt, Took: e.Took, Scope: e.Scope, Patch: e.Patch, Emits: e.Emits}.appendJSON(b)
 	default:
 		b, err = appendAny(b, e)
 	}

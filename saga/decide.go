@@ -57,7 +57,7 @@ func decide(events []Event, room []Task, p *Plan, in *Instance, r *Result, now t
 	}
 	patch := in.View(t.Scope).Diff(r.State)
 	if t.Undo {
-		events = append(events, StepCompensated{Step: t.Step, Attempt: t.Attempt, Took: r.Took, Scope: t.Scope, Patch: patch})
+		events = append(events, StepCompensated{Step: t.Step, Attempt: t.Attempt, Took: r.Took, Scope: t.Scope, Patch: patch, Emits: r.Emits})
 	} else {
 		e := StepCompleted{Step: t.Step, Attempt: t.Attempt, Took: r.Took, Scope: t.Scope, Patch: patch, Emits: r.Emits}
 		if t.Signal != nil {

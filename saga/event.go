@@ -85,6 +85,7 @@ type StepCompensated struct {
 	Took    time.Duration `json:"took_ns"`
 	Scope   string        `json:"scope,omitempty"`
 	Patch
+	Emits []Emission `json:"emits,omitempty"`
 }
 
 // CompensationFailed tells that an attempt of an undo failed.

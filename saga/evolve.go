@@ -46,6 +46,7 @@ func (in *Instance) apply(event Event, at stamp) {
 		s := in.Steps.at(e.Step)
 		s.Status, s.UndoAttempt, s.Error, s.RetryAt, s.Doubt = StepUndone, e.Attempt, "", time.Time{}, false
 		in.patch(e.Scope, e.Patch)
+		in.Outbox = append(in.Outbox, e.Emits...)
 	case CompensationFailed:
 		s := in.Steps.at(e.Step)
 		s.Status, s.UndoAttempt, s.Error, s.RetryAt = StepUndoRetrying, e.Attempt, e.Error, e.RetryAt
