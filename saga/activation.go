@@ -75,6 +75,7 @@ type Activation struct {
 	events   []Event  // decided, applied to in, and not yet in the log
 	results  []Result // of tasks, not yet known to be in the log
 	underWay []Task   // given out to be run, and without a result
+	given    []State  // the state that each of those was given
 	poke     string   // the worker to poke once the events are in
 	told     bool     // the parent knows how the saga has ended
 	refused  bool     // the parent is to be told that the saga cannot be undone
@@ -169,14 +170,18 @@ func (a *Activation) Conflicted() Action { return a.load(Latest) }
 // Ran takes the results of tasks: all that there are at the moment, so that they get into the log together.
 func (a *Activation) Ran(now time.Time, results ...Result) Action {
 	a.results = append(a.results, results...)
-	for i := range results {
-		t := &results[i].Task
-		a.underWay = slices.DeleteFunc(a.underWay, func(u Task) bool { return u.same(*t) })
+	fresh := a.results[len(a.results)-len(results):]
+	for i := range fresh {
+		t := fresh[i].Task
+		if at := slices.IndexFunc(a.underWay, t.same); at >= 0 {
+			fresh[i].Given = a.given[at]
+			a.underWay, a.given = slices.Delete(a.underWay, at, at+1), slices.Delete(a.given, at, at+1)
+		}
 		if !t.Kind.Asks() {
 			a.opening = false
 		}
 	}
-	return a.resume(now, a.results[len(a.results)-len(results):])
+	return a.resume(now, fresh)
 }
 
 // Next gives what else there is to do while tasks are under way, after an action that was [Action.More].
@@ -280,8 +285,9 @@ func (a *Activation) next(now time.Time, w *walk) Action {
 	case run != nil && a.mustAppend():
 		return a.append(now)
 	case run != nil:
-		a.underWay = append(a.underWay, *run)
-		return Action{Do: ActRun, Plan: a.plan, Task: *run, State: a.in.View(run.Scope), More: more, Until: wake}
+		state := a.in.View(run.Scope)
+		a.underWay, a.given = append(a.underWay, *run), append(a.given, state)
+		return Action{Do: ActRun, Plan: a.plan, Task: *run, State: state, More: more, Until: wake}
 	case len(a.underWay) > 0 || len(a.in.Outbox) > 0:
 		if a.mustAppend() {
 			return a.append(now)

@@ -134,10 +134,10 @@ func (a *Activation) findRun(run string) Action {
 // admitUndo undoes a saga on behalf of its parent. While it runs that is to cancel it.
 func (a *Activation) admitUndo(now time.Time, cmd Undo) Action {
 	switch {
-	case a.in.Run != cmd.Run || a.in.Status != StatusCompleted:
-		return a.admitCancel(now, cmd.Run, cancelFor(cmd))
 	case slices.Contains(a.in.Seen, cmd.ID):
 		return a.reclaim(now)
+	case a.in.Run != cmd.Run || a.in.Status != StatusCompleted:
+		return a.admitCancel(now, cmd.Run, cancelFor(cmd))
 	}
 	if retry, ok := a.know(a.in.Definition); !ok {
 		return retry

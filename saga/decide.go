@@ -55,7 +55,7 @@ func decide(events []Event, room []Task, p *Plan, in *Instance, r *Result, now t
 	case t.Kind == TaskRecall:
 		return append(events, ChildRecalled{Node: t.Step})
 	}
-	patch := in.View(t.Scope).Diff(r.State)
+	patch := r.Given.Diff(r.State)
 	if t.Undo {
 		events = append(events, StepCompensated{Step: t.Step, Attempt: t.Attempt, Took: r.Took, Scope: t.Scope, Patch: patch, Emits: r.Emits})
 	} else {

@@ -61,6 +61,9 @@ type Answer struct {
 type Result struct {
 	Task  Task
 	State State // the state that the handler left; ignored with an error
+	// Given is the state that the handler was given: what it changed is told by comparison. It need not be what the log tells
+	// by now, where undos of branches run at once. An [Activation] knows it by itself.
+	Given State
 	Err   error // nil for success
 	Took  time.Duration
 	// Delay is the rest before the next attempt by the policy, jitter included, should there be one; an error
