@@ -1,0 +1,103 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/jetsaga/jetsaga/saga"
+)
+
+// Record is a command or a commit as it stands in a stream, not decoded: what does not decode is for the reader to
+// set aside.
+type Record struct {
+	Key      saga.Key
+	Commit   bool // of the saga's log; else a command to it
+	Data     []byte
+	Sequence uint64    // in its stream
+	Time     time.Time // when it was stored; a move of its shard changes it
+}
+
+// newRecord reads a message of a saga's subjects; ok is false for any other.
+func (n *Namespace) newRecord(subject string, data []byte, sequence uint64, at time.Time) (r Record, ok bool) {
+	key, last, err := n.subjects.parse(subject)
+	if err != nil || last != commandToken && last != commitToken {
+		return r, false
+	}
+	return Record{Key: key, Commit: last == commitToken, Data: data, Sequence: sequence, Time: at}, true
+}
+
+// ackInfo is what the acknowledgement subject of a delivery tells.
+type ackInfo struct {
+	stream, consumer uint64 // sequences
+	pending          uint64 // messages that the consumer has not delivered yet
+	at               time.Time
+}
+
+// parseAck reads an acknowledgement subject; see [Delivery.parseReply] for its form.
+func parseAck(reply string) (a ackInfo, err error) {
+	const short, long = 9, 11
+	tokens := strings.Split(reply, ".")
+	if len(tokens) < short || tokens[0] != "$JS" || tokens[1] != "ACK" {
+		return a, fmt.Errorf("%q is no acknowledgement subject", reply)
+	}
+	at := 2
+	if len(tokens) >= long {
+		at = 4
+	}
+	var stored uint64
+	for i, number := range []*uint64{&a.stream, &a.consumer, &stored, &a.pending} {
+		if *number, err = strconv.ParseUint(tokens[at+3+i], 10, 64); err != nil {
+			return a, fmt.Errorf("acknowledgement subject %q: %w", reply, err)
+		}
+	}
+	a.at = time.Unix(0, int64(stored)).UTC() //nolint:gosec // nanoseconds since 1970
+	return a, nil
+}
+
+// Records gives what is stored of a saga, commands and commits in the order of the stream, as the stream's leader has
+// it at the time of the call.
+func (n *Namespace) Records(ctx context.Context, key saga.Key) ([]Record, error) {
+	if err := key.Validate(); err != nil {
+		return nil, err
+	}
+	stream := n.stream(key)
+	var records []Record
+	for _, subject := range []string{n.subjects.commands(key), n.subjects.commits(key)} {
+		end, err := n.fromLeader(ctx, stream, leaderRequest{LastFor: subject})
+		if errors.Is(err, errNotStored) {
+			continue
+		}
+		var messages []stored
+		if err == nil {
+			messages, err = n.between(ctx, stream, subject, 1, end.Sequence)
+		}
+		if err == nil && (len(messages) == 0 || messages[len(messages)-1].Sequence != end.Sequence) {
+			messages, err = n.each(ctx, stream, subject, 1, end.Sequence)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("saga %s: reading its records: %w", key, err)
+		}
+		for _, m := range messages {
+			if r, ok := n.newRecord(m.Subject, m.Data, m.Sequence, time.Time{}); ok {
+				records = append(records, r)
+			}
+		}
+	}
+	return records, nil
+}
+
+// recordOf reads a delivery.
+func (n *Namespace) recordOf(m *nats.Msg) (r Record, a ackInfo, ok bool) {
+	a, err := parseAck(m.Reply)
+	if err != nil {
+		return r, a, false
+	}
+	r, ok = n.newRecord(m.Subject, m.Data, a.stream, a.at)
+	return r, a, ok
+}
