@@ -198,6 +198,9 @@ func (a *Activation) admitSignal(now time.Time, cmd Signal) Action {
 		return a.sure("", false) // nothing waits for it any more
 	}
 	if step, approval := strings.CutPrefix(cmd.Name, approvalPrefix); approval && newToken(a.key, a.in.Run, step).Secret != cmd.ID {
+		if a.level != Latest {
+			return a.load(Latest)
+		}
 		return a.reject(fmt.Errorf("saga %s: the token does not fit the approval %q of run %s", a.key, step, a.in.Run))
 	}
 	return a.wakeUp(now, SignalReceived{cmd})
@@ -213,8 +216,8 @@ func (a *Activation) admitChild(now time.Time, cmd ChildDone) Action {
 		return a.reclaim(now)
 	case c == nil:
 		return a.sure("that the child was started is not in the log yet", true)
-	case c.Ref != cmd.Ref || c.Version > cmd.Version || c.Version == cmd.Version && (c.Refused || !cmd.Refused):
-		return a.reclaim(now)
+	case c.Ref != cmd.Ref || c.Version > cmd.Version || c.Version == cmd.Version && !c.Recalled:
+		return a.reclaim(now) // it tells of nothing new
 	}
 	return a.wakeUp(now, ChildEnded{
 		Ref: cmd.Ref, Step: cmd.Step, Status: cmd.Status, State: cmd.State, Error: cmd.Error, Refused: cmd.Refused, Version: cmd.Version,
@@ -239,6 +242,8 @@ func (a *Activation) admitOrder(now time.Time, cmd operator) Action {
 	}
 	event, err := a.orders(cmd)
 	switch {
+	case err != nil && a.level != Latest:
+		return a.load(Latest)
 	case err != nil:
 		return a.reject(fmt.Errorf("saga %s: %s: %w", a.key, CommandName(cmd), err))
 	case event == nil:

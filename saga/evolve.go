@@ -1,6 +1,7 @@
 package saga
 
 import (
+	"cmp"
 	"time"
 )
 
@@ -101,7 +102,7 @@ func (in *Instance) fail(e StepFailed) {
 	s := in.Steps.at(e.Step)
 	*s = StepState{Status: StepRetrying, Attempt: e.Attempt, Error: e.Error, RetryAt: e.RetryAt, Doubt: e.Unknown}
 	if e.GaveUp {
-		s.Status = StepGaveUp
+		s.Status, s.Failure = StepGaveUp, cmp.Or(e.Error, "no reason was given")
 		in.settled(e.Step)
 	}
 }
@@ -225,11 +226,11 @@ func (in *Instance) retry(step string) {
 	s := in.Steps.at(step)
 	switch s.Status {
 	case StepGaveUp:
-		s.Status, s.Attempt, s.RetryAt = StepRetrying, 0, time.Time{}
+		s.Status, s.Attempt, s.RetryAt, s.Failure = StepRetrying, 0, time.Time{}, ""
 	case StepUndoGaveUp:
 		s.Status, s.UndoAttempt, s.RetryAt = StepUndoRetrying, 0, time.Time{}
 		if c := in.block(step).Child; c != nil {
-			c.Recalled, c.Refused = false, false
+			c.Status, c.Recalled, c.Refused = "", false, false // it is asked again
 		}
 	default:
 	}

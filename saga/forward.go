@@ -1,6 +1,7 @@
 package saga
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -56,22 +57,30 @@ func (w *walk) step(n *PlanNode, at frame) outcome {
 		}
 		w.tasks = append(w.tasks, Task{Step: key, Attempt: s.Attempt + 1, NotBefore: s.RetryAt, Scope: at.scope, Deadline: at.deadline})
 		return open
-	case StepGaveUp:
-		return w.gaveUp(n, key, s, at)
 	default:
-		return done
+		return w.after(n, key, s, at)
 	}
 }
 
-// gaveUp tells what comes after a step that has failed for good.
-func (w *walk) gaveUp(n *PlanNode, key string, s StepState, at frame) outcome {
-	if instead := n.branch(labelFallback); instead != nil {
+// after tells what comes after a step that is through. Where the saga goes on though it has failed for good, what it may have
+// done all the same is undone first.
+func (w *walk) after(n *PlanNode, key string, s StepState, at frame) outcome {
+	instead := n.branch(labelFallback)
+	goesOn := instead != nil || n.Step.Optional
+	switch {
+	case s.Status == StepUndoGaveUp && goesOn:
+		return w.fail(key, s.Error, "")
+	case s.Failure == "":
+		return done
+	case !goesOn:
+		return w.fail(key, s.Failure, "")
+	case !w.undo(n, key, at):
+		return open
+	case instead != nil:
 		return w.forward(instead, at)
-	}
-	if n.Step.Optional {
+	default:
 		return done
 	}
-	return w.fail(key, s.Error, "")
 }
 
 func (w *walk) choice(n *PlanNode, at frame) outcome {
@@ -161,15 +170,16 @@ func (w *walk) race(n *PlanNode, at frame) outcome {
 	return w.follows(BranchesJoined{Node: key, Scope: at.scope, Branches: []string{b.Branch}})
 }
 
-// racing visits a race that nobody has won yet.
+// racing visits a race that nobody has won yet: all branches, for attempts may be under way in each.
 func (w *walk) racing(n *PlanNode, key string, at frame) outcome {
-	out := 0
+	out, winner := 0, ""
 	for _, branch := range n.Children {
 		at := at.inBranch(key, branch.Label)
 		from := len(w.tasks)
 		switch w.forward(branch, at) {
 		case done:
-			return w.follows(BranchTaken{Node: key, Branch: branch.Label})
+			winner = cmp.Or(winner, branch.Label)
+			continue
 		case open:
 			continue
 		case failed:
@@ -185,10 +195,14 @@ func (w *walk) racing(n *PlanNode, key string, at frame) outcome {
 		}
 		w.blame = cause
 	}
-	if out == len(n.Children) {
+	switch {
+	case winner != "":
+		return w.follows(BranchTaken{Node: key, Branch: winner})
+	case out == len(n.Children):
 		return failed
+	default:
+		return open
 	}
-	return open
 }
 
 // unwind visits a branch that is not wanted any more: its attempts are let end, then it is undone. It fails where an undo
@@ -324,10 +338,8 @@ func (w *walk) await(n *PlanNode, at frame) outcome {
 	s := w.in.Steps.Get(key)
 	switch s.Status {
 	case StepPending, StepRetrying:
-	case StepGaveUp:
-		return w.gaveUp(n, key, s, at)
 	default:
-		return done
+		return w.after(n, key, s, at)
 	}
 	b := w.in.block(key)
 	if b.Branch == labelTimeout {
@@ -361,7 +373,10 @@ func (w *walk) child(n *PlanNode, at frame) outcome {
 	switch s.Status {
 	case StepPending, StepRetrying:
 	case StepGaveUp:
-		return w.gaveUp(n, key, s, at)
+		if n.Step.Optional {
+			return done
+		}
+		return w.fail(key, s.Failure, "")
 	default:
 		return done
 	}

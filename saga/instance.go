@@ -53,6 +53,8 @@ type StepState struct {
 	Error       string     `json:"error,omitempty"`        // of the last failed attempt
 	RetryAt     time.Time  `json:"retry_at,omitzero"`      // when the next attempt is due
 	Doubt       bool       `json:"doubt,omitempty"`        // the last attempt failed, and may have had its effect
+	// Failure is what the step failed with for good. It stays when what the step may have done all the same is undone.
+	Failure string `json:"failure,omitempty"`
 }
 
 // mayBeDone reports whether the step has, or may have, an effect that is not undone.

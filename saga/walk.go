@@ -204,7 +204,7 @@ func (w *walk) expire(key string, at time.Time, err string) {
 // ask has the state asked on behalf of a node. It is open until the answer is in the log.
 func (w *walk) ask(kind TaskKind, key string, at frame) outcome {
 	if s := w.in.Steps.Get(key); s.Status == StepGaveUp {
-		return w.fail(key, s.Error, "")
+		return w.fail(key, s.Failure, "")
 	}
 	w.tasks = append(w.tasks, Task{Kind: kind, Step: key, Attempt: 1, Scope: at.scope})
 	return open

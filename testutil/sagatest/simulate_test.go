@@ -1,0 +1,541 @@
+package sagatest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jetsaga/jetsaga/saga"
+)
+
+var (
+	seedsFlag = flag.Int("sagatest.seeds", 3_000, "how many random definitions to simulate")
+	seedFlag  = flag.Uint64("sagatest.seed", 0, "simulate this seed only, and print what happens")
+)
+
+// trial is one random definition, and what goes wrong with its sagas.
+type trial struct {
+	seed uint64
+	rng  *rand.Rand
+	w    *world
+	p    *participant
+	defs []saga.Runnable
+	keys []saga.Key
+	text string
+	calm bool
+	loud bool
+
+	hazard  float64 // how often something goes wrong
+	signals int
+	orders  int
+	faults  []string
+	say     func(format string, args ...any)
+}
+
+func newTrial(seed, schedule uint64, calm bool) *trial {
+	rng := rand.New(rand.NewPCG(seed, 0x73616761))
+	t := &trial{seed: seed, rng: rand.New(rand.NewPCG(seed, schedule)), calm: calm, say: func(string, ...any) {}}
+	kid := &author{rng: rng, calm: calm}
+	small := saga.Must(saga.Define("kid", 1, kid.sequence(1, 3)...))
+	parent := &author{rng: rng, calm: calm, children: []*saga.Definition[freight]{small}}
+	nodes := parent.sequence(3, 4)
+	if rng.IntN(4) == 0 {
+		name := parent.name("pivot")
+		parent.say("pivot %s", name)
+		nodes = append(nodes, saga.Step(name, act(0, false)).Pivot(), saga.Step(parent.name("after"), act(1, false)))
+	}
+	big, err := saga.Define("parent", 1, nodes...)
+	if err != nil {
+		t.fault("the definition is refused: %v", err)
+		return t
+	}
+	t.defs = []saga.Runnable{big, small}
+	t.text = "parent:\n" + parent.text.String() + "kid:\n" + kid.text.String()
+	t.p = &participant{rng: t.rng, calm: calm, done: map[string]saga.Info{}, refused: map[string]bool{}}
+	t.w = newWorld(t.defs)
+	t.w.choose = t.rng.IntN
+	t.w.call = t.call
+	t.hazard = []float64{0, 0.01, 0.05}[rng.IntN(3)]
+	t.w.crash = t.crash
+	t.w.load = t.load
+	t.w.meddle = t.meddle
+	return t
+}
+
+func (t *trial) fault(format string, args ...any) {
+	t.faults = append(t.faults, fmt.Sprintf(format, args...))
+}
+
+func (t *trial) strikes(p float64) bool { return t.rng.Float64() < p }
+
+// call is actor.attempt with the participant within reach.
+func (t *trial) call(a *actor, action saga.Action, info saga.Info) (r saga.Result) {
+	if action.Task.Kind != saga.TaskStep {
+		return a.attempt(action, info)
+	}
+	ctx := context.WithValue(saga.NewContext(context.Background(), info), participantKey{}, t.p)
+	ctx = context.WithValue(ctx, lastKey{}, action.Plan.Policy(action.Task).Attempts == action.Task.Attempt)
+	runner := t.w.runnable(a.m.key.Definition, action.Plan.Version).NewRunner()
+	r.State, r.Err = runner.Run(ctx, action.Task, action.State)
+	t.say("%s: %s: %s undo=%v attempt %d: %v", a.id, info.Key, info.StepKey, info.Undo, info.Attempt, r.Err)
+	return r
+}
+
+// crash has the worker die now and then, before a commit or after it; what belongs to the commit may be lost, or left over.
+func (t *trial) crash(w *world, c *saga.Commit, stored bool) bool {
+	if stored {
+		t.say("   version %d by %s: %s", c.Version, c.By.Worker, names(c.Events))
+	}
+	return t.strikes(t.hazard)
+}
+
+func names(events []saga.Event) (s []string) {
+	for _, e := range events {
+		data, _ := json.Marshal(e)
+		s = append(s, saga.EventName(e)+string(data))
+	}
+	return s
+}
+
+// load reads what a lagging replica has, where any may answer.
+func (t *trial) load(key saga.Key, c saga.Consistency) (saga.Log, error) {
+	log, err := t.w.journal.Load(context.Background(), key, c)
+	if err != nil || c == saga.Latest || len(log.Commits) < 2 || !t.strikes(t.hazard) {
+		return log, err
+	}
+	history, err := t.w.journal.History(context.Background(), key)
+	if err != nil {
+		return log, err
+	}
+	behind := history[:1+t.rng.IntN(len(history))]
+	from := 0
+	for i := range behind {
+		if behind[i].Snapshot != nil {
+			from = i
+		}
+	}
+	// Its revision is not one that an append could be made at, which is what being behind comes to.
+	return saga.Log{Commits: behind[from:], Revision: 1}, nil
+}
+
+// meddle has something come from outside now and then.
+func (t *trial) meddle() {
+	w := t.w
+	for _, a := range w.actors {
+		if t.strikes(t.hazard / 10) {
+			t.dies(a)
+			return
+		}
+		if a.m.holder == a && t.strikes(t.hazard/10) {
+			t.say("%s is late; its command is delivered to another", a.id)
+			a.m.holder = nil // a zombie from here on
+			a.m.due = w.now
+			return
+		}
+	}
+	if t.calm || len(t.keys) == 0 || !t.strikes(0.002) {
+		return
+	}
+	key := t.keys[t.rng.IntN(len(t.keys))]
+	run := t.runOf(key)
+	t.orders++
+	o := saga.Order{ID: fmt.Sprint("o", t.orders), Run: run, By: "someone", Time: w.now}
+	switch t.rng.IntN(8) {
+	case 0, 1, 2:
+		w.send(key, saga.Cancel{ID: o.ID, Run: run, Time: w.now})
+	case 3, 4:
+		w.send(key, saga.Pause{Order: o})
+	case 5:
+		w.send(key, saga.Resume{Order: o})
+	case 6:
+		w.send(key, saga.Terminate{Order: o})
+	default:
+		t.signal(key)
+	}
+}
+
+func (t *trial) runOf(key saga.Key) string {
+	for _, m := range t.w.messages {
+		if s, ok := m.command.(saga.Start); ok && m.key == key {
+			return s.Run
+		}
+	}
+	return ""
+}
+
+// dies ends a worker. Of what it has under way, some is done all the same.
+func (t *trial) dies(a *actor) {
+	t.say("%s dies", a.id)
+	for _, action := range a.tasks {
+		if t.strikes(0.5) {
+			a.perform(action)
+		}
+	}
+	a.die()
+}
+
+// signal sends a signal, now and then twice.
+func (t *trial) signal(key saga.Key) {
+	t.signals++
+	s := saga.Signal{ID: fmt.Sprint("x", t.signals), Name: arrived.Name(), Payload: json.RawMessage("1"), Time: t.w.now}
+	t.w.send(key, s)
+	if t.strikes(0.2) && !t.calm {
+		t.w.send(key, s)
+	}
+}
+
+// play runs the trial to its end: operators mend what is stuck and resume what is paused, and signals come for what waits.
+func (t *trial) play() {
+	for i := range 1 + t.rng.IntN(2)*boolInt(!t.calm) {
+		data, _ := json.Marshal(freight{A: uint64(i)}) //nolint:gosec // small
+		state, err := saga.ParseState(data)
+		if err != nil {
+			t.fault("%v", err)
+			return
+		}
+		key := saga.Key{Definition: "parent", ID: fmt.Sprint("p", i)}
+		start := saga.Start{Run: fmt.Sprint("r", i), Definition: 1, State: state, Time: t.w.now}
+		if !t.calm && t.rng.IntN(8) == 0 {
+			start.Deadline = t.w.now.Add(time.Duration(t.rng.IntN(60)) * time.Second)
+		}
+		t.keys = append(t.keys, key)
+		t.w.start(key, start)
+	}
+	for round := range 60 {
+		if err := t.w.run(time.Time{}); err != nil {
+			t.fault("%v", err)
+			return
+		}
+		if round == 20 {
+			t.hazard, t.p.mending = 0, true // what is left has to come to an end now
+		}
+		if !t.help() {
+			break
+		}
+	}
+	t.check()
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// help does for every saga what somebody has to do. It reports whether there was anything.
+func (t *trial) help() (helped bool) {
+	for _, key := range t.w.keys() {
+		in := t.w.fold(key)
+		t.orders++
+		o := saga.Order{ID: fmt.Sprint("o", t.orders), Run: in.Run, By: "operator", Time: t.w.now}
+		switch {
+		case in.Version == 0:
+			t.fault("saga %s has not begun", key)
+			continue
+		case in.Status == saga.StatusStuck:
+			step := in.Stuck[0]
+			if s := in.Steps.Get(step); s.Status == saga.StepUndoGaveUp && t.strikes(0.3) && in.Blocks[step] == nil {
+				t.undoneByHand(key, in.Run, step)
+				t.w.send(key, saga.Resolve{Order: o, Step: step})
+			} else {
+				if t.orders > 20 {
+					t.p.mending = true
+				}
+				if refusedChild(in) != "" {
+					t.w.send(key, saga.Resolve{Order: o, Step: refusedChild(in)})
+				} else {
+					t.w.send(key, saga.Retry{Order: o})
+				}
+			}
+		case in.Ended():
+			continue
+		case in.Paused:
+			t.w.send(key, saga.Resume{Order: o})
+		default:
+			t.signal(key)
+		}
+		helped = true
+	}
+	return helped
+}
+
+// refusedChild gives the step whose child cannot be undone, which only somebody can settle.
+func refusedChild(in *saga.Instance) string {
+	for _, step := range in.Stuck {
+		if b := in.Blocks[step]; b != nil && b.Child != nil && b.Child.Refused {
+			return step
+		}
+	}
+	return ""
+}
+
+// undoneByHand tells the participant that an operator has undone a step.
+func (t *trial) undoneByHand(key saga.Key, run, step string) {
+	info := saga.Info{Key: key, Run: run, Step: saga.StepName(step), StepKey: step, Undo: true}
+	t.p.done[info.IdempotencyKey()] = info
+}
+
+// check holds what came of the sagas against what has to hold.
+func (t *trial) check() {
+	for _, m := range t.w.messages {
+		if !m.done {
+			t.fault("saga %s: %s %s was not answered", m.key, saga.CommandName(m.command), m.command.CommandID())
+		}
+	}
+	for _, key := range t.w.keys() {
+		in := t.w.fold(key)
+		if !in.Ended() || in.Status == saga.StatusStuck {
+			t.fault("saga %s is %s (parked %v, paused %v, unsettled %v, signals %d)", key, in.Status, in.Parked, in.Paused, in.Unsettled, len(in.Signals))
+		}
+		t.checkLog(key, in)
+		t.checkEffects(key, in)
+		t.checkChildren(key, in)
+		if len(in.Outbox) > 0 && in.Status != saga.StatusTerminated {
+			t.fault("saga %s has ended with %d emissions unpublished", key, len(in.Outbox))
+		}
+	}
+}
+
+// checkLog folds the log in every way that there is, and looks for what may not be in it.
+func (t *trial) checkLog(key saga.Key, want *saga.Instance) {
+	history, err := t.w.journal.History(context.Background(), key)
+	if err != nil {
+		t.fault("saga %s: %v", key, err)
+		return
+	}
+	whole, over := saga.NewInstance(key), false
+	taken := map[string]bool{}
+	for i := range history {
+		c := history[i]
+		if c.Version != uint64(i+1) { //nolint:gosec // small
+			t.fault("saga %s: version %d follows %d", key, c.Version, i)
+		}
+		for _, e := range c.Events {
+			if over && !reopens(e) && !records(e) {
+				t.fault("saga %s: version %d: %s after the end", key, c.Version, saga.EventName(e))
+			}
+			switch e := e.(type) {
+			case saga.StepCompleted:
+				if e.Signal != "" && taken[e.Signal] {
+					t.fault("saga %s: signal %s was taken twice", key, e.Signal)
+				}
+				taken[e.Signal] = e.Signal != ""
+			case saga.StepCompensated:
+				if s := whole.Steps.Get(e.Step); s.Status == saga.StepUndone {
+					t.fault("saga %s: version %d: %s is undone twice", key, c.Version, e.Step)
+				}
+			case saga.BranchTaken:
+				if b := whole.Blocks[e.Node]; b != nil && b.Branch != "" {
+					t.fault("saga %s: version %d: %s has taken branch %s before", key, c.Version, e.Node, b.Branch)
+				}
+			case saga.ItemEnded:
+				if b := whole.Blocks[e.Node]; b != nil && b.Items[e.Index].Ended {
+					t.fault("saga %s: version %d: item %d of %s was through before", key, c.Version, e.Index, e.Node)
+				}
+			}
+			if reopens(e) {
+				over = false
+			}
+		}
+		over = over || c.Ends()
+		snapshot := c.Snapshot
+		c.Snapshot = nil
+		whole.Evolve(&c)
+		if snapshot != nil && !same(whole, snapshot) {
+			t.fault("saga %s: version %d: the snapshot is\n%s\nfolding gives\n%s", key, c.Version, encode(snapshot), encode(whole))
+		}
+	}
+	if !same(whole, want) {
+		t.fault("saga %s: folding from a snapshot gives\n%s\nfrom the beginning\n%s", key, encode(want), encode(whole))
+	}
+}
+
+// reopens reports whether an event may follow the end of a run, and begins it anew.
+func reopens(e saga.Event) bool {
+	switch e.(type) {
+	case saga.StepRetried, saga.StepSkipped, saga.StepResolved, saga.UndoRequested, saga.SagaStarted, saga.SagaReset, saga.SagaTerminated:
+		return true
+	default:
+		return false
+	}
+}
+
+// records reports whether an event does nothing but take note.
+func records(e saga.Event) bool {
+	_, note := e.(saga.TimerCancelled)
+	return note
+}
+
+func encode(in *saga.Instance) []byte {
+	data, err := json.Marshal(in)
+	if err != nil {
+		panic(err)
+	}
+	return data
+}
+
+func same(a, b *saga.Instance) bool { return bytes.Equal(encode(a), encode(b)) }
+
+// checkEffects holds what the participant has done against what the log tells.
+func (t *trial) checkEffects(key saga.Key, in *saga.Instance) {
+	if in.Status == saga.StatusTerminated {
+		return // left as it was
+	}
+	plan := t.w.plan(key.Definition, in.Definition)
+	done, undone := map[string]bool{}, map[string]bool{}
+	for _, info := range t.p.done {
+		if info.Key != key {
+			continue
+		}
+		if info.Undo {
+			undone[info.StepKey] = true
+		} else {
+			done[info.StepKey] = true
+		}
+	}
+	for step := range done {
+		s := in.Steps.Get(step)
+		undoable := plan.Step(step) != nil && plan.Step(step).Undo != nil
+		switch s.Status {
+		case saga.StepDone:
+			if undone[step] {
+				t.fault("saga %s: %s is completed, and was undone", key, step)
+			}
+		case saga.StepUndone, saga.StepResolvedByOp:
+			if !undone[step] {
+				t.fault("saga %s: %s is undone, says the log, and was not", key, step)
+			}
+		case saga.StepSkippedOver:
+		default:
+			if undoable && !forgotten(plan, step) {
+				t.fault("saga %s (%s, %s): %s has its effect, and the log says %q", key, in.Status, in.Reason, step, s.Status)
+			}
+		}
+	}
+	for step := range undone {
+		if s := in.Steps.Get(step); s.Status != saga.StepUndone && s.Status != saga.StepResolvedByOp && s.Status != saga.StepSkippedOver {
+			t.fault("saga %s: %s was undone, and the log says %q", key, step, s.Status)
+		}
+	}
+	for step, s := range in.Steps.All() {
+		spec := plan.Step(step)
+		switch {
+		case s.Status == saga.StepDone && !done[step] && plan.Node(step).Kind == saga.KindStep && !strings.HasPrefix(step, "count"):
+			t.fault("saga %s: %s is completed, says the log, and was never done", key, step)
+		case in.Status == saga.StatusCompensated && s.Status == saga.StepDone && spec.Undo != nil && plan.Node(step).Kind != saga.KindChild:
+			t.fault("saga %s was compensated, and %s stands", key, step)
+		}
+	}
+}
+
+// forgotten reports whether a step may be missing from the log because nothing of it can be undone.
+func forgotten(plan *saga.Plan, step string) bool {
+	return strings.Contains(step, "#") && plan.Step(step).Undo == nil
+}
+
+// checkChildren holds the children of a saga that was undone against its end.
+func (t *trial) checkChildren(key saga.Key, in *saga.Instance) {
+	for step, b := range in.Blocks {
+		if b.Child == nil {
+			continue
+		}
+		child := t.w.fold(b.Child.Ref.Key)
+		mended := b.Child.Status == saga.StatusStuck || b.Child.Status == "" // by somebody, after the parent had ended
+		if in.Status != saga.StatusTerminated && child.Status != b.Child.Status && !mended {
+			t.fault("saga %s, %s: %s (%s): the child is %s, the parent knows it as %s", key, in.Status, step, in.Steps.Get(step).Status, child.Status, b.Child.Status)
+		}
+		resolved := in.Steps.Get(step).Status == saga.StepResolvedByOp
+		if in.Status == saga.StatusCompensated && !resolved && child.Status == saga.StatusCompleted {
+			t.fault("saga %s was compensated, and its child %s of %s stands", key, b.Child.Ref.Key, step)
+		}
+	}
+}
+
+// outcome is what is the same however things fall out where nothing goes wrong.
+func (t *trial) outcome() string {
+	var b strings.Builder
+	for _, key := range t.w.keys() {
+		if key.Definition == "parent" {
+			in := t.w.fold(key)
+			fmt.Fprintf(&b, "%s: %s %s: %s\n", key, in.Status, in.State.JSON(), in.Error)
+		}
+	}
+	return b.String()
+}
+
+func simulate(seed uint64, loud func(format string, args ...any)) []string {
+	t := newTrial(seed, 1, false)
+	if loud != nil {
+		t.say = loud
+		loud("%s", t.text)
+	}
+	if len(t.faults) == 0 {
+		t.play()
+	}
+	// Where nothing fails and no race is run, what happens at once may happen in any order.
+	if calm := newTrial(seed, 2, true); len(t.faults) == 0 && !strings.Contains(calm.text, "race") {
+		other := newTrial(seed, 3, true)
+		calm.play()
+		other.play()
+		t.faults = append(t.faults, append(calm.faults, other.faults...)...)
+		if a, b := calm.outcome(), other.outcome(); a != b {
+			t.fault("in one order it ends as\n%sin another as\n%s%s", a, b, calm.text)
+		}
+	}
+	return t.faults
+}
+
+// Random definitions of all constructs come to an end as they should, whatever goes wrong: see the checks of trial.
+//
+//	go test ./testutil/sagatest -run TestRandomDefinitions -sagatest.seed=N
+//
+// prints what happens with one seed.
+func TestRandomDefinitions(t *testing.T) {
+	if *seedFlag != 0 {
+		for _, f := range simulate(*seedFlag, t.Logf) {
+			t.Error(f)
+		}
+		return
+	}
+	var mu sync.Mutex
+	var bad []uint64
+	var wg sync.WaitGroup
+	const workers = 2
+	for w := range uint64(workers) {
+		wg.Go(func() {
+			for seed := 1 + w; seed <= uint64(*seedsFlag); seed += workers { //nolint:gosec // not negative
+				faults := func() (faults []string) {
+					defer func() {
+						if v := recover(); v != nil {
+							faults = append(faults, fmt.Sprintf("panic: %v", v))
+						}
+					}()
+					return simulate(seed, nil)
+				}()
+				if len(faults) == 0 {
+					continue
+				}
+				mu.Lock()
+				bad = append(bad, seed)
+				if len(bad) <= 12 {
+					t.Errorf("seed %d:\n%s\n%s", seed, strings.Join(faults, "\n"), newTrial(seed, 1, false).text)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	slices.Sort(bad)
+	if len(bad) > 0 {
+		t.Errorf("%d of %d seeds fail: %v", len(bad), *seedsFlag, bad[:min(len(bad), 20)])
+	}
+}
