@@ -52,8 +52,9 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 		done
 
 .PHONY: simulate
-simulate: ## the simulation of the protocol over SEEDS (100000) schedules
+simulate: ## the simulations: of the protocol over SEEDS (100000) schedules, and of as many random definitions
 	go test ./testutil/simulation -run '^TestSimulation$$' -timeout 60m -v -simulation.seeds=$(SEEDS)
+	go test ./testutil/sagatest -run '^TestRandomDefinitions$$' -timeout 60m -v -sagatest.seeds=$(SEEDS)
 
 .PHONY: long
 long: ## the tests behind the build tag long, one package at a time: they measure, and kill processes

@@ -461,7 +461,7 @@ func (a *Activation) ack() Action {
 	if done.Status == StatusCompleted {
 		done.State = a.in.State
 	}
-	done.ID = fmt.Sprintf("%s-%d-%t", a.in.Run, done.Version, done.Refused)
+	done.ID = fmt.Sprintf("%s-%d-%s", a.in.Run, done.Version, a.me.Command)
 	return Action{Do: ActTell, Parent: a.in.Parent.Key, Done: done}
 }
 

@@ -212,7 +212,7 @@ func (a *Activation) admitChild(now time.Time, cmd ChildDone) Action {
 	}
 	c := a.in.block(cmd.Step).Child
 	switch {
-	case a.in.Ended():
+	case a.in.Ended(), slices.Contains(a.in.Seen, cmd.ID):
 		return a.reclaim(now)
 	case c == nil:
 		return a.sure("that the child was started is not in the log yet", true)
@@ -220,7 +220,7 @@ func (a *Activation) admitChild(now time.Time, cmd ChildDone) Action {
 		return a.reclaim(now) // it tells of nothing new
 	}
 	return a.wakeUp(now, ChildEnded{
-		Ref: cmd.Ref, Step: cmd.Step, Status: cmd.Status, State: cmd.State, Error: cmd.Error, Refused: cmd.Refused, Version: cmd.Version,
+		ID: cmd.ID, Ref: cmd.Ref, Step: cmd.Step, Status: cmd.Status, State: cmd.State, Error: cmd.Error, Refused: cmd.Refused, Version: cmd.Version,
 	})
 }
 

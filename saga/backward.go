@@ -78,20 +78,25 @@ func (w *walk) backwardBranches(n *PlanNode, key string, at frame) (done bool) {
 	return done
 }
 
+// backwardItems undoes the items, the last first, as many at once as the limit says.
 func (w *walk) backwardItems(n *PlanNode, key string, at frame) (done bool) {
 	b := w.in.block(key)
-	if b.high == 0 {
-		b.high = len(b.Items)
+	high := len(b.Items)
+	if b.high > 0 {
+		high = b.high
 	}
 	active := 0
-	for i := b.high - 1; i >= 0 && active < n.Each.Limit; i-- {
-		if !w.backward(n.Children[0], at.turn(i).inBranch(key, strconv.Itoa(i))) {
+	for i := high - 1; i >= 0 && active < n.Each.Limit; i-- {
+		switch {
+		case !w.backward(n.Children[0], at.turn(i).inBranch(key, strconv.Itoa(i))):
 			active++
-			continue
+		case i == high-1 && i > 0:
+			high = i
 		}
-		if i == b.high-1 && i > 0 {
-			b.high = i
-		}
+	}
+	// Once the saga as a whole is undone nothing is done any more, so what is undone stays so.
+	if w.in.Status == StatusCompensating && b.Found {
+		b.high = high
 	}
 	return active == 0
 }

@@ -96,6 +96,7 @@ type ChildStarted struct {
 
 // ChildEnded tells how a child has ended.
 type ChildEnded struct {
+	ID     string   `json:"id"` // of the child's message
 	Ref    ChildRef `json:"child"`
 	Step   string   `json:"step"` // the key of the node that started it
 	Status Status   `json:"status"`

@@ -102,10 +102,13 @@ func (in *Instance) fail(e StepFailed) {
 	s := in.Steps.at(e.Step)
 	*s = StepState{Status: StepRetrying, Attempt: e.Attempt, Error: e.Error, RetryAt: e.RetryAt, Doubt: e.Unknown}
 	if e.GaveUp {
-		s.Status, s.Failure = StepGaveUp, cmp.Or(e.Error, "no reason was given")
+		s.Status, s.Failure = StepGaveUp, cmp.Or(e.Error, noReason)
 		in.settled(e.Step)
 	}
 }
+
+// noReason stands for the error of a step that failed for good without one.
+const noReason = "no reason was given"
 
 // flow is apply for the events of blocks.
 func (in *Instance) flow(event Event, at stamp) {
@@ -158,6 +161,7 @@ func (in *Instance) exchange(event Event, at stamp) {
 		in.change(e.Node).Child = &ChildState{Ref: e.Ref}
 	case ChildEnded:
 		in.endChild(e)
+		in.see(e.ID)
 		in.wake(at.by)
 	case ChildRecalled:
 		if c := in.block(e.Node).Child; c != nil {
@@ -238,6 +242,9 @@ func (in *Instance) retry(step string) {
 
 // reopen lets a saga go on that had ended, or was parked, in the direction that it had.
 func (in *Instance) reopen(by Owner) {
+	for _, b := range in.Blocks {
+		b.high = 0
+	}
 	if in.Ended() {
 		in.Status, in.EndedAt, in.Error, in.Stuck, in.Owner = StatusRunning, time.Time{}, "", nil, by
 		if in.Reason == "" {

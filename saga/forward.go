@@ -152,6 +152,7 @@ func (w *walk) race(n *PlanNode, at frame) outcome {
 		return w.racing(n, key, at)
 	}
 	pending := false
+	var broken *blame
 	for _, branch := range n.Children {
 		if branch.Label == b.Branch {
 			continue
@@ -160,11 +161,15 @@ func (w *walk) race(n *PlanNode, at frame) outcome {
 		case open:
 			pending = true
 		case failed:
-			return failed
+			broken = new(w.blame)
 		case done:
 		}
 	}
-	if pending {
+	switch {
+	case broken != nil:
+		w.blame = *broken
+		return failed
+	case pending:
 		return open
 	}
 	return w.follows(BranchesJoined{Node: key, Scope: at.scope, Branches: []string{b.Branch}})
@@ -173,6 +178,7 @@ func (w *walk) race(n *PlanNode, at frame) outcome {
 // racing visits a race that nobody has won yet: all branches, for attempts may be under way in each.
 func (w *walk) racing(n *PlanNode, key string, at frame) outcome {
 	out, winner := 0, ""
+	var broken *blame // a branch that cannot be undone
 	for _, branch := range n.Children {
 		at := at.inBranch(key, branch.Label)
 		from := len(w.tasks)
@@ -188,7 +194,7 @@ func (w *walk) racing(n *PlanNode, key string, at frame) outcome {
 		w.tasks = w.tasks[:from]
 		switch w.unwind(branch, at) {
 		case failed:
-			return failed
+			broken = new(w.blame)
 		case done:
 			out++
 		case open:
@@ -196,6 +202,9 @@ func (w *walk) racing(n *PlanNode, key string, at frame) outcome {
 		w.blame = cause
 	}
 	switch {
+	case broken != nil:
+		w.blame = *broken
+		return failed
 	case winner != "":
 		return w.follows(BranchTaken{Node: key, Branch: winner})
 	case out == len(n.Children):

@@ -100,7 +100,7 @@ type Instance struct {
 	// Scopes are what the branches under way have changed in their copies of the state: see [Instance.View].
 	Scopes  map[string]Patch `json:"scopes,omitempty"`
 	Signals []Signal         `json:"signals,omitempty"` // which came and which nothing has taken, oldest first
-	// Seen are the ids of the last [SeenKept] signals and commands of operators, oldest first.
+	// Seen are the ids of the last [SeenKept] signals, answers of children and commands of operators, oldest first.
 	Seen   []string                `json:"seen,omitempty"`
 	Timers map[string]PendingTimer `json:"timers,omitempty"`
 	// Clock is the latest time that a timer has told: what was due then is due, whatever a worker's own clock says.

@@ -76,5 +76,5 @@ type ChildDone struct {
 	Version uint64 `json:"version"` // of the child's log
 }
 
-// CommandID is the child's run and how it ended.
+// CommandID is of the child's run, its version, and the command of its that this answers: a parent that asks again gets another.
 func (c ChildDone) CommandID() string { return c.ID }

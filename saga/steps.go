@@ -141,7 +141,11 @@ func (s *Steps) UnmarshalJSON(data []byte) error {
 	}
 	*s = Steps{}
 	for _, key := range slices.Sorted(maps.Keys(states)) {
-		*s.at(key) = StepState(states[key])
+		state := StepState(states[key])
+		if state.Status == StepGaveUp && state.Failure == "" { // as snapshots were before there was the field
+			state.Failure = cmp.Or(state.Error, noReason)
+		}
+		*s.at(key) = state
 	}
 	return nil
 }

@@ -176,6 +176,7 @@ func delay(p saga.RetryPolicy, attempt int) time.Duration {
 // finalise answers for the command.
 func (a *actor) finalise(action saga.Action) {
 	w := a.w
+	w.tell("%s: message %d: %v %v", a.id, a.m.sequence, action.Do, action.Reason)
 	switch action.Do {
 	case saga.ActAck:
 		w.journal.SetTimers(a.m.key, action.Rearm)

@@ -41,6 +41,8 @@ type world struct {
 	steps     int
 	// load reads a log; by default what is there.
 	load func(key saga.Key, c saga.Consistency) (saga.Log, error)
+	// watch is told what becomes of commands; nil for nobody.
+	watch func(format string, args ...any)
 	// meddle is asked before each thing that happens; nil for nobody.
 	meddle func()
 }
@@ -216,8 +218,15 @@ func (w *world) deliver(m *message) {
 		Key: m.key, Command: m.command, Count: m.deliveries, Stream: "S", Sequence: m.sequence,
 	})
 	m.holder = a
+	w.tell("%s takes message %d, %s %s of %s, delivery %d", a.id, m.sequence, saga.CommandName(m.command), m.command.CommandID(), m.key, m.deliveries)
 	w.actors = append(w.actors, a)
 	a.action = a.core.Begin(w.now)
+}
+
+func (w *world) tell(format string, args ...any) {
+	if w.watch != nil {
+		w.watch(format, args...)
+	}
 }
 
 // poke tells a worker that the log of a saga has moved on.
