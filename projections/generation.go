@@ -1,0 +1,164 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// modelFormat is the number of the form that read models have. A projector rebuilds models of a lower one, and leaves
+// those of a higher one alone.
+const modelFormat = 1
+
+// NotReadyError tells that there are no read models to answer from: they have not been built yet, or are built anew
+// after they were lost.
+type NotReadyError struct {
+	Namespace string
+	Building  bool // a projector is at it
+}
+
+func (e *NotReadyError) Error() string {
+	if e.Building {
+		return fmt.Sprintf("namespace %q: its read models are being built; ask again soon", e.Namespace)
+	}
+	return fmt.Sprintf("namespace %q: Redis has no read models of it; run a projector", e.Namespace)
+}
+
+// ErrNewer tells that a newer build has written the read models.
+var ErrNewer = errors.New("the read models were written by a newer build; run that one")
+
+// Generations says which read models there are.
+type Generations struct {
+	Epoch   string `json:"epoch,omitempty"`   // of the streams that they were made of
+	Current string `json:"current,omitempty"` // what readers read; empty while there is nothing to read
+	Next    string `json:"next,omitempty"`    // what is being built to take its place
+	// Began is when the next was begun, and Why what for.
+	Began time.Time `json:"began,omitzero"`
+	Why   string    `json:"why,omitempty"`
+}
+
+// generations reads which read models there are.
+func generations(ctx context.Context, rdb redis.UniversalClient, namespace string) (Generations, error) {
+	fields, err := rdb.HGetAll(ctx, metaKey(namespace)).Result()
+	if err != nil {
+		return Generations{}, fmt.Errorf("namespace %q: reading which read models there are: %w", namespace, err)
+	}
+	g := Generations{Epoch: fields["epoch"], Current: fields["current"], Next: fields["next"], Why: fields["why"]}
+	if ms, err := strconv.ParseInt(fields["began"], 10, 64); err == nil {
+		g.Began = time.UnixMilli(ms).UTC()
+	}
+	if format, err := strconv.Atoi(fields["format"]); err == nil && format > modelFormat {
+		return g, fmt.Errorf("namespace %q: %w", namespace, ErrNewer)
+	}
+	return g, nil
+}
+
+// newGeneration names a generation that has not been before.
+func newGeneration() string {
+	const chance = 36 * 36 * 36
+	//nolint:gosec // nobody gains from guessing it
+	return strconv.FormatInt(time.Now().UnixMilli(), 36) + "-" + strconv.FormatInt(rand.Int64N(chance), 36)
+}
+
+// ensureScript begins a generation where there is none, or where the models are of other streams or of an older form.
+// A wiped Redis has no marker, and one that was restored from elsewhere a foreign one.
+//
+// KEYS: the marker. ARGV: epoch, format, name of a new generation, now in milliseconds.
+var ensureScript = redis.NewScript(`
+local have = redis.call('HMGET', KEYS[1], 'epoch', 'format', 'current', 'next')
+local why = ''
+if have[2] and tonumber(have[2]) > tonumber(ARGV[2]) then return 0 end
+if not have[1] then why = 'there were none'
+elseif have[1] ~= ARGV[1] then why = 'those there were are of other streams'
+elseif have[2] ~= ARGV[2] then why = 'those there were are of an older form'
+elseif not have[3] and not have[4] then why = 'there were none'
+else return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'format', ARGV[2], 'next', ARGV[3], 'began', ARGV[4], 'why', why)
+return 1
+`)
+
+// rebuildScript begins a generation beside the current one, unless one is under construction.
+//
+// KEYS: the marker. ARGV: name of a new generation, now in milliseconds, why.
+var rebuildScript = redis.NewScript(`
+if redis.call('EXISTS', KEYS[1]) == 0 then return '' end
+local next = redis.call('HGET', KEYS[1], 'next')
+if next then return next end
+redis.call('HSET', KEYS[1], 'next', ARGV[1], 'began', ARGV[2], 'why', ARGV[3])
+return ARGV[1]
+`)
+
+// switchScript makes the generation under construction the current one.
+//
+// KEYS: the marker. ARGV: the generation.
+var switchScript = redis.NewScript(`
+if redis.call('HGET', KEYS[1], 'next') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'current', ARGV[1])
+redis.call('HDEL', KEYS[1], 'next', 'began', 'why')
+return 1
+`)
+
+// Rebuild asks for the read models of a namespace to be built anew: a running projector builds a new generation beside
+// the current one and switches to it when it has caught up; readers see one or the other. It gives the generation's
+// name; one that is under construction already is not begun again.
+func Rebuild(ctx context.Context, rdb redis.UniversalClient, namespace, why string) (string, error) {
+	next, err := rebuildScript.Run(ctx, rdb, []string{metaKey(namespace)},
+		newGeneration(), time.Now().UnixMilli(), why).Text()
+	if err != nil {
+		return "", fmt.Errorf("namespace %q: asking for a rebuild: %w", namespace, err)
+	}
+	if next == "" {
+		return "", &NotReadyError{Namespace: namespace}
+	}
+	return next, nil
+}
+
+// sweep removes the keys of generations that are not to be kept.
+func sweep(ctx context.Context, rdb redis.UniversalClient, namespace string, keep func(generation string) bool) (removed int, err error) {
+	var unlinked atomic.Int64 // a cluster's nodes are swept at once
+	each := func(ctx context.Context, node *redis.Client) error {
+		const count = 1000
+		var cursor uint64
+		for {
+			keys, next, err := node.Scan(ctx, cursor, modelPattern(namespace), count).Result()
+			if err != nil {
+				return err
+			}
+			pipe := node.Pipeline()
+			for _, key := range keys {
+				if generation, ok := generationOf(namespace, key); ok && !keep(generation) {
+					pipe.Unlink(ctx, key)
+				}
+			}
+			if pipe.Len() > 0 {
+				unlinked.Add(int64(pipe.Len()))
+				if _, err := pipe.Exec(ctx); err != nil {
+					return err
+				}
+			}
+			if cursor = next; cursor == 0 {
+				return nil
+			}
+		}
+	}
+	switch client := rdb.(type) {
+	case *redis.ClusterClient:
+		err = client.ForEachMaster(ctx, each)
+	case *redis.Client:
+		err = each(ctx, client)
+	default:
+		err = fmt.Errorf("a %T cannot be scanned", rdb)
+	}
+	removed = int(unlinked.Load())
+	if err != nil {
+		return removed, fmt.Errorf("namespace %q: removing old read models: %w", namespace, err)
+	}
+	return removed, nil
+}

@@ -1,0 +1,267 @@
+package projections_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/jetsaga/jetsaga/engine"
+	"github.com/jetsaga/jetsaga/projections"
+	"github.com/jetsaga/jetsaga/saga"
+	"github.com/jetsaga/jetsaga/testutil"
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(testutil.Main(testutil.NoLeaks(m.Run), map[string]testutil.Role{"projector": projectorRole}))
+}
+
+// redisServer is a redis-server in a process of its own.
+type redisServer struct {
+	t    testing.TB
+	dir  string
+	port int
+	cmd  *exec.Cmd
+}
+
+func startRedis(t testing.TB) *redisServer {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &redisServer{t: t, dir: t.TempDir(), port: l.Addr().(*net.TCPAddr).Port}
+	_ = l.Close()
+	s.start()
+	t.Cleanup(s.kill)
+	return s
+}
+
+func (s *redisServer) start() {
+	s.t.Helper()
+	s.cmd = exec.Command("redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(s.port), "--dir", s.dir,
+		"--save", "", "--appendonly", "yes", "--appendfsync", "everysec", "--logfile", filepath.Join(s.dir, "log"))
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	rdb := s.client()
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		if rdb.Ping(context.Background()).Err() == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatal("redis-server does not answer")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	_ = rdb.Close()
+}
+
+func (s *redisServer) kill() {
+	if s.cmd.Process != nil {
+		_ = s.cmd.Process.Kill()
+		_ = s.cmd.Wait()
+	}
+}
+
+func (s *redisServer) url() string { return fmt.Sprintf("redis://127.0.0.1:%d/0", s.port) }
+
+func (s *redisServer) client() *redis.Client {
+	opts, err := redis.ParseURL(s.url())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return redis.NewClient(opts)
+}
+
+func connectRedis(t testing.TB, s *redisServer) *redis.Client {
+	t.Helper()
+	rdb := s.client()
+	t.Cleanup(func() { _ = rdb.Close() })
+	return rdb
+}
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// order is the state of the sagas in these tests.
+type order struct {
+	Customer string `json:"customer"`
+	Fail     bool   `json:"fail,omitempty"`
+	Log      string `json:"log,omitempty"`
+}
+
+func does(name string) saga.Handler[order] {
+	return func(_ context.Context, o *order) error {
+		o.Log += name + " "
+		return nil
+	}
+}
+
+func orders(t testing.TB) *saga.Definition[order] {
+	t.Helper()
+	def, err := saga.Define("order", 1,
+		saga.Attribute("customer", func(o *order) string { return o.Customer }),
+		saga.Step("reserve", does("reserve")).Compensate(does("-reserve")),
+		saga.Step("charge", does("charge")).Compensate(does("-charge")),
+		saga.Step("ship", func(_ context.Context, o *order) error {
+			if o.Fail {
+				return saga.Permanent(fmt.Errorf("no way to ship"))
+			}
+			return nil
+		}),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return def
+}
+
+// site is NATS and Redis, and a client.
+type site struct {
+	t      testing.TB
+	nc     *nats.Conn
+	redis  *redisServer
+	rdb    *redis.Client
+	client *engine.Client
+	def    *saga.Definition[order]
+}
+
+func newSite(t testing.TB) *site {
+	t.Helper()
+	return siteOn(t, testutil.NATS(t).ClientURL())
+}
+
+func siteOn(t testing.TB, url string) *site {
+	t.Helper()
+	nc, err := nats.Connect(url, engine.ConnectOptions()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	s := &site{t: t, nc: nc, redis: startRedis(t), def: orders(t)}
+	s.rdb = connectRedis(t, s.redis)
+	s.client, err = engine.NewClient(t.Context(), engine.Config{Conn: nc, Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// worker runs an engine until the test ends.
+func (s *site) worker() {
+	s.t.Helper()
+	e, err := engine.New(engine.Config{Conn: s.nc, Logger: quiet()})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := e.Register(s.def); err != nil {
+		s.t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- e.Run(context.Background()) }()
+	select {
+	case <-e.Ready():
+	case err := <-done:
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() {
+		e.Stop()
+		if err := <-done; err != nil {
+			s.t.Error(err)
+		}
+	})
+}
+
+// projector runs a projector until the returned function is called or the test ends.
+func (s *site) projector() (p *projections.Projector, stop func()) {
+	s.t.Helper()
+	p, err := s.client.Projector(s.rdb)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; err != nil {
+			s.t.Error(err)
+		}
+	}
+	s.t.Cleanup(stop)
+	return p, stop
+}
+
+func (s *site) reader() *projections.Reader { return projections.NewReader(s.rdb, "default") }
+
+// start begins sagas; every tenth fails.
+func (s *site) start(from, to int) {
+	s.t.Helper()
+	sagas := engine.For(s.client, s.def)
+	for i := from; i < to; i++ {
+		state := order{Customer: fmt.Sprintf("customer-%d", i%7), Fail: i%10 == 0}
+		if _, err := sagas.Start(s.t.Context(), fmt.Sprintf("o-%06d", i), state); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// eventually returns when f says so.
+func eventually(t testing.TB, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(60 * time.Second); !f(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain: %s", what)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// ended returns when the read models show so many sagas as ended.
+func (s *site) ended(n int64) {
+	s.t.Helper()
+	eventually(s.t, fmt.Sprintf("%d sagas ended in the read models", n), func() bool {
+		got, err := s.reader().Count(s.t.Context(), projections.Query{Statuses: []saga.Status{
+			saga.StatusCompleted, saga.StatusCompensated, saga.StatusStuck, saga.StatusTerminated}})
+		return err == nil && got >= n
+	})
+}
+
+// projectorRole is a projector in a process of its own.
+func projectorRole(ctx context.Context, args []string) error {
+	nc, err := nats.Connect(args[0], engine.ConnectOptions()...)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	opts, err := redis.ParseURL(args[1])
+	if err != nil {
+		return err
+	}
+	rdb := redis.NewClient(opts)
+	defer func() { _ = rdb.Close() }()
+	c, err := engine.NewClient(ctx, engine.Config{Conn: nc, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	if err != nil {
+		return err
+	}
+	p, err := c.Projector(rdb)
+	if err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	return p.Run(ctx)
+}

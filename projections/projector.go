@@ -1,0 +1,374 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// ProjectorConfig says what a projector reads and where it writes. Redis and Source are required; the zero value of
+// every other field is its default.
+type ProjectorConfig struct {
+	// Redis is where the read models are. The caller closes it after the projector has stopped.
+	Redis redis.UniversalClient
+	// Source is the sagas' streams.
+	Source Source
+	// Logger takes what an operator may want to know. Default: slog.Default().
+	Logger *slog.Logger
+	// MeterProvider takes the projector's OpenTelemetry metrics. Default: none are made.
+	MeterProvider metric.MeterProvider
+	// Every is how often the projector looks whether a rebuild was asked for or the read models were lost.
+	// Default: 250 ms.
+	Every time.Duration
+}
+
+// Projector keeps the read models up with the streams. Any number of projectors may run: of each stream one is active,
+// and when it is gone another goes on within a second. Every write is guarded by how far the stream was read and by the
+// saga's own version, so that repeated records and a projector that was replaced change nothing.
+type Projector struct {
+	conf ProjectorConfig
+
+	mu    sync.Mutex
+	state map[follower]FeedState
+}
+
+// follower names what one goroutine does: one generation of one stream.
+type follower struct {
+	generation, stream string
+}
+
+// FeedState is how far a projector is with a stream of which it is, or was, the active member.
+type FeedState struct {
+	Generation string    `json:"generation"`
+	Stream     string    `json:"stream"`
+	Lag        uint64    `json:"lag"`       // records that were still to come after the last batch
+	Applied    uint64    `json:"applied"`   // records, since the projector was started
+	LastAt     time.Time `json:"last_at"`   // when the last record was stored
+	BatchedAt  time.Time `json:"batch_at"`  // when the last batch was written
+	Batches    uint64    `json:"batches"`   // since the projector was started
+	BatchMost  int       `json:"batch_max"` // records of the largest batch
+}
+
+// NewProjector checks a configuration and gives a projector that does nothing yet.
+func NewProjector(conf ProjectorConfig) (*Projector, error) {
+	var errs []error
+	if conf.Redis == nil {
+		errs = append(errs, errors.New("projections.ProjectorConfig.Redis is required"))
+	}
+	if conf.Source == nil {
+		errs = append(errs, errors.New("projections.ProjectorConfig.Source is required"))
+	}
+	if conf.Every < 0 {
+		errs = append(errs, fmt.Errorf("projections.ProjectorConfig.Every is %v, must be positive", conf.Every))
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	if conf.Logger == nil {
+		conf.Logger = slog.Default()
+	}
+	if conf.Every == 0 {
+		conf.Every = 250 * time.Millisecond
+	}
+	return &Projector{conf: conf, state: map[follower]FeedState{}}, nil
+}
+
+// feedPrefix begins the names of the projector's consumers; the generation follows.
+const feedPrefix = "models-"
+
+// Run keeps the read models until ctx ends. While Redis or NATS is away it waits, and goes on where it was.
+func (p *Projector) Run(ctx context.Context) error {
+	stopMetrics, err := p.watch()
+	if err != nil {
+		return err
+	}
+	defer stopMetrics()
+	running := map[follower]*following{}
+	defer func() {
+		for _, f := range running {
+			f.stop()
+		}
+	}()
+	ticker := time.NewTicker(p.conf.Every)
+	defer ticker.Stop()
+	s := supervision{p: p}
+	for {
+		if err := s.look(ctx, running); err != nil && ctx.Err() == nil && err.Error() != s.told {
+			s.told = err.Error()
+			p.conf.Logger.Warn("read models wait", "error", err)
+		} else if err == nil {
+			s.told = ""
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// supervision is what a projector remembers between two looks.
+type supervision struct {
+	p        *Projector
+	told     string // the last complaint
+	epoch    string
+	epochAt  time.Time
+	sweepFor Generations // what was left over beside these is removed
+}
+
+// epochEvery is how often the streams are asked whether they are still the same.
+const epochEvery = 10 * time.Second
+
+// lookTimeout bounds one look.
+const lookTimeout = 5 * time.Second
+
+// look does what is to be done now: begin a generation, follow the streams for those there are, switch, clean up.
+func (s *supervision) look(ctx context.Context, running map[follower]*following) error {
+	p := s.p
+	bounded, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	if time.Since(s.epochAt) > epochEvery {
+		epoch, err := p.conf.Source.Epoch(bounded)
+		if err != nil {
+			return err
+		}
+		s.epoch, s.epochAt = epoch, time.Now()
+	}
+	namespace := p.conf.Source.Namespace()
+	begun, err := ensureScript.Run(bounded, p.conf.Redis, []string{metaKey(namespace)},
+		s.epoch, modelFormat, newGeneration(), time.Now().UnixMilli()).Int()
+	if err != nil {
+		return fmt.Errorf("namespace %q: looking for read models: %w", namespace, err)
+	}
+	g, err := generations(bounded, p.conf.Redis, namespace)
+	if err != nil {
+		s.follow(ctx, running, Generations{})
+		return err
+	}
+	if begun == 1 {
+		p.conf.Logger.Info("read models are built", "namespace", namespace, "generation", g.Next, "why", g.Why)
+	}
+	s.follow(ctx, running, g)
+	if g.Next != "" {
+		if g, err = s.finish(bounded, g); err != nil {
+			return err
+		}
+		s.follow(ctx, running, g)
+	}
+	if g.Next == "" && g != s.sweepFor {
+		if err := s.clean(ctx, g); err != nil {
+			return err
+		}
+		s.sweepFor = g
+	}
+	return nil
+}
+
+// follow starts what is to be followed and is not, and stops what is not to be any more.
+func (s *supervision) follow(ctx context.Context, running map[follower]*following, g Generations) {
+	wanted := map[follower]bool{}
+	for _, generation := range []string{g.Current, g.Next} {
+		if generation == "" {
+			continue
+		}
+		for _, stream := range s.p.conf.Source.Streams() {
+			wanted[follower{generation, stream}] = true
+		}
+	}
+	for f := range wanted {
+		if running[f] == nil {
+			running[f] = s.p.start(ctx, f)
+		}
+	}
+	for f, r := range running {
+		if !wanted[f] {
+			r.stop()
+			delete(running, f)
+			s.p.mu.Lock()
+			delete(s.p.state, f)
+			s.p.mu.Unlock()
+		}
+	}
+}
+
+// caughtUp is how many records a new generation may be behind in each stream when it takes the place of the old one.
+const caughtUp = 1000
+
+// finish switches to the generation under construction, when it has caught up.
+func (s *supervision) finish(ctx context.Context, g Generations) (Generations, error) {
+	p := s.p
+	for _, stream := range p.conf.Source.Streams() {
+		lag, err := p.conf.Source.Lag(ctx, stream, feedPrefix+g.Next)
+		if err != nil || lag > caughtUp {
+			return g, nil //nolint:nilerr // it has not been begun, or cannot be asked: not yet
+		}
+	}
+	namespace := p.conf.Source.Namespace()
+	switched, err := switchScript.Run(ctx, p.conf.Redis, []string{metaKey(namespace)}, g.Next).Int()
+	if err != nil {
+		return g, fmt.Errorf("namespace %q: switching to new read models: %w", namespace, err)
+	}
+	if switched == 1 {
+		p.conf.Logger.Info("read models are built", "namespace", namespace, "generation", g.Next,
+			"took", time.Since(g.Began).Round(time.Millisecond))
+	}
+	return generations(ctx, p.conf.Redis, namespace)
+}
+
+// clean removes what is left of other generations.
+func (s *supervision) clean(ctx context.Context, g Generations) error {
+	p := s.p
+	feeds, err := p.conf.Source.Feeds(ctx, feedPrefix)
+	if err != nil {
+		return err
+	}
+	for _, name := range feeds {
+		if strings.TrimPrefix(name, feedPrefix) != g.Current {
+			if err := p.conf.Source.EndFeed(ctx, name); err != nil {
+				return err
+			}
+		}
+	}
+	// A generation that was begun since is not to be removed: only what is older.
+	_, err = sweep(ctx, p.conf.Redis, p.conf.Source.Namespace(), func(generation string) bool {
+		return generation >= g.Current
+	})
+	return err
+}
+
+// following is a goroutine that follows one stream for one generation.
+type following struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+func (f *following) stop() {
+	f.cancel()
+	<-f.done
+}
+
+// Between two failures of Redis a follower rests, longer and longer.
+const (
+	followRest     = 50 * time.Millisecond
+	followRestMost = time.Second
+)
+
+func (p *Projector) start(ctx context.Context, name follower) *following {
+	ctx, cancel := context.WithCancel(ctx)
+	f := &following{cancel: cancel, done: make(chan struct{})}
+	w := &writer{
+		models:    models{p.conf.Redis, modelKeys{p.conf.Source.Namespace(), name.generation}},
+		source:    p.conf.Source,
+		namespace: p.conf.Source.Namespace(),
+		stream:    name.stream,
+		log:       p.conf.Logger,
+		told:      func(pending uint64, applied int, last time.Time) { p.tell(name, pending, applied, last) },
+	}
+	go func() {
+		defer close(f.done)
+		rest := followRest
+		for ctx.Err() == nil {
+			begun := time.Now()
+			err := p.conf.Source.Follow(ctx, name.stream, Feed{Name: feedPrefix + name.generation}, w)
+			if errors.Is(err, errGone) || ctx.Err() != nil {
+				break // the next look has it stopped
+			}
+			var moved *movedError
+			if errors.As(err, &moved) && moved.found < moved.expected {
+				p.conf.Logger.Warn("Redis has lost writes; the stream is read again from there", "error", err)
+				w.lost(ctx, moved)
+			} else {
+				p.conf.Logger.Warn("read models wait", "stream", name.stream, "error", err)
+			}
+			if time.Since(begun) > time.Minute {
+				rest = followRest
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(rest):
+			}
+			rest = min(2*rest, followRestMost)
+		}
+	}()
+	return f
+}
+
+// lostMost is how many records Redis may have lost, by a failover that came before the replica had them, for reading
+// them again to be enough. Where it was set back further, sagas that were purged since may have come back: the read
+// models are built anew, and stale ones are read meanwhile.
+const lostMost = 100_000
+
+func (w *writer) lost(ctx context.Context, moved *movedError) {
+	if moved.expected-moved.found <= lostMost {
+		return
+	}
+	if _, err := Rebuild(ctx, w.rdb, w.namespace, "Redis was set back"); err != nil {
+		w.log.Warn("asking for a rebuild", "error", err)
+	}
+}
+
+// tell takes note of a batch that was written.
+func (p *Projector) tell(name follower, pending uint64, applied int, last time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.state[name]
+	s.Generation, s.Stream, s.Lag, s.LastAt, s.BatchedAt = name.generation, name.stream, pending, last, time.Now()
+	s.Applied += uint64(applied) //nolint:gosec // not negative
+	s.Batches++
+	s.BatchMost = max(s.BatchMost, applied)
+	p.state[name] = s
+}
+
+// States tells how far this projector is with the streams of which it is, or was, the active member.
+func (p *Projector) States() []FeedState {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	states := make([]FeedState, 0, len(p.state))
+	for s := range maps.Values(p.state) {
+		states = append(states, s)
+	}
+	return states
+}
+
+// scope is the instrumentation scope of the metrics.
+const scope = "github.com/jetsaga/jetsaga/projections"
+
+// watch adds the metrics, until the returned function is called.
+func (p *Projector) watch() (stop func(), err error) {
+	if p.conf.MeterProvider == nil {
+		return func() {}, nil
+	}
+	m := p.conf.MeterProvider.Meter(scope)
+	lag, err := m.Int64ObservableGauge("jetsaga.projector.lag", metric.WithUnit("{record}"),
+		metric.WithDescription("records that the read models do not have yet, by stream, where this projector is the active one"))
+	if err != nil {
+		return nil, fmt.Errorf("projections: metrics: %w", err)
+	}
+	applied, err := m.Int64ObservableCounter("jetsaga.projector.records", metric.WithUnit("{record}"),
+		metric.WithDescription("records that this projector has written into read models, by stream"))
+	if err != nil {
+		return nil, fmt.Errorf("projections: metrics: %w", err)
+	}
+	registration, err := m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		for _, s := range p.States() {
+			set := metric.WithAttributeSet(attribute.NewSet(
+				attribute.String("stream", s.Stream), attribute.String("generation", s.Generation)))
+			o.ObserveInt64(lag, int64(s.Lag), set)         //nolint:gosec // far below 2^63
+			o.ObserveInt64(applied, int64(s.Applied), set) //nolint:gosec // far below 2^63
+		}
+		return nil
+	}, lag, applied)
+	if err != nil {
+		return nil, fmt.Errorf("projections: metrics: %w", err)
+	}
+	return func() { _ = registration.Unregister() }, nil
+}

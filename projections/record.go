@@ -1,0 +1,107 @@
+package projections
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/jetsaga/jetsaga/saga"
+	"github.com/jetsaga/jetsaga/shard"
+)
+
+// Record is a command or a commit as it stands in a stream, not decoded.
+type Record struct {
+	Key      saga.Key
+	Commit   bool // of the saga's log; else a command to it
+	Data     []byte
+	Sequence uint64    // in its stream
+	Time     time.Time // when it was stored
+}
+
+// Shard gives the shard of the record's saga.
+func (r *Record) Shard() shard.Shard { return shard.Of(r.Key.Definition, r.Key.ID) }
+
+// Batch is records of one stream in their order, without holes.
+type Batch struct {
+	Records []Record
+	// Pending is how many records of the stream come after these.
+	Pending uint64
+}
+
+// Feed says what to read of each stream. Members that follow a feed under one name share it: one is active.
+type Feed struct {
+	Name string
+	// Definitions are whose records are read. Default: all.
+	Definitions []string
+	// CommitsOnly leaves out commands.
+	CommitsOnly bool
+}
+
+// Handler takes what a feed brings. Its methods are called one after another.
+type Handler interface {
+	// Begin gives the sequence after which to go on. It is called when the member has become the active one, and
+	// whenever the order of what was delivered is in doubt.
+	Begin(ctx context.Context) (after uint64, err error)
+	// Apply takes the next records.
+	Apply(ctx context.Context, batch Batch) error
+}
+
+// Source is the sagas' streams, as a projector reads them. Package engine has the implementation.
+type Source interface {
+	// Namespace is the name of the set of sagas.
+	Namespace() string
+	// Epoch identifies the streams: it is another one when they were removed and made anew.
+	Epoch(ctx context.Context) (string, error)
+	// Streams gives the names of the streams.
+	Streams() []string
+	// Shards gives the shards that a stream holds.
+	Shards(stream string) []shard.Shard
+	// Follow reads a stream until ctx ends or the handler fails, whose error it returns. Any number of members may
+	// follow; one of them is active, and when it falls silent another takes over within a second.
+	Follow(ctx context.Context, stream string, feed Feed, h Handler) error
+	// Lag gives how many records of a stream a feed has not handed over and had acknowledged.
+	Lag(ctx context.Context, stream, feed string) (uint64, error)
+	// Feeds gives the names of the feeds that begin with prefix.
+	Feeds(ctx context.Context, prefix string) ([]string, error)
+	// EndFeed forgets a feed.
+	EndFeed(ctx context.Context, name string) error
+	// Records gives all that is stored of a saga, in the order of the stream.
+	Records(ctx context.Context, key saga.Key) ([]Record, error)
+	// Scan calls see with all records of a shard, in the order of the stream, as of the call.
+	Scan(ctx context.Context, s shard.Shard, see func(Record) error) error
+}
+
+// decodeCommit reads a commit for read models. Of what a newer build has written it gives what this one knows: events
+// of other types are left out, and so is a snapshot that does not decode.
+func decodeCommit(data []byte) (saga.Commit, error) {
+	c, err := saga.DecodeCommit(data)
+	var unknown *saga.UnknownError
+	if err == nil || !errors.As(err, &unknown) {
+		return c, err
+	}
+	var w struct {
+		Format  int               `json:"f"`
+		Version uint64            `json:"v"`
+		Time    time.Time         `json:"t"`
+		Events  []json.RawMessage `json:"e"`
+	}
+	if failure := json.Unmarshal(data, &w); failure != nil || w.Format > saga.Format || w.Version == 0 {
+		return c, err
+	}
+	c = saga.Commit{Version: w.Version, Time: w.Time}
+	for _, e := range w.Events {
+		one, failure := json.Marshal(struct {
+			Format  int               `json:"f"`
+			Version uint64            `json:"v"`
+			Events  []json.RawMessage `json:"e"`
+		}{w.Format, w.Version, []json.RawMessage{e}})
+		if failure != nil {
+			return c, err
+		}
+		if known, failure := saga.DecodeCommit(one); failure == nil {
+			c.Events = append(c.Events, known.Events...)
+		}
+	}
+	return c, nil
+}

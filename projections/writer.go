@@ -1,0 +1,313 @@
+package projections
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/jetsaga/jetsaga/saga"
+	"github.com/jetsaga/jetsaga/shard"
+)
+
+// errGone tells that a generation is neither current nor under construction any more.
+var errGone = errors.New("this generation of read models is not wanted any more")
+
+// advanceEvery is how often a writer notes how far it is for shards that nothing has come for, so that whoever takes
+// over does not begin where one of them was last written.
+const advanceEvery = time.Second
+
+// writer writes one stream into one generation of the read models.
+type writer struct {
+	models
+	source    Source
+	namespace string
+	stream    string
+	log       *slog.Logger
+	told      func(pending uint64, applied int, last time.Time)
+
+	at       map[shard.Shard]uint64 // how far the stream was read, by shard
+	known    recent
+	advanced time.Time
+}
+
+// Begin reads how far the stream was read.
+func (w *writer) Begin(ctx context.Context) (uint64, error) {
+	g, err := generations(ctx, w.rdb, w.namespace)
+	if err != nil {
+		return 0, err
+	}
+	if w.keys.generation != g.Current && w.keys.generation != g.Next {
+		return 0, errGone
+	}
+	w.known = recent{}
+	shards := w.source.Shards(w.stream)
+	read := make([]*redis.StringCmd, len(shards))
+	pipe := w.rdb.Pipeline()
+	for i, s := range shards {
+		read[i] = pipe.HGet(ctx, w.keys.prefix(s)+"at", w.stream)
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return 0, fmt.Errorf("reading how far stream %s was read: %w", w.stream, err)
+	}
+	w.at = make(map[shard.Shard]uint64, len(shards))
+	var after uint64
+	for i, s := range shards {
+		at, err := read[i].Uint64()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return 0, fmt.Errorf("reading how far stream %s was read: %w", w.stream, err)
+		}
+		w.at[s] = at
+		if i == 0 || at < after {
+			after = at
+		}
+	}
+	return after, nil
+}
+
+// rereads is how often a batch is begun anew because a summary was changed by other means: a repair, a purge.
+const rereads = 5
+
+// Apply writes a batch.
+func (w *writer) Apply(ctx context.Context, b Batch) error {
+	err := w.apply(ctx, b)
+	for try := 1; errors.Is(err, errChanged) && try < rereads; try++ {
+		if _, err = w.Begin(ctx); err == nil {
+			err = w.apply(ctx, b)
+		}
+	}
+	if err == nil && len(b.Records) > 0 {
+		w.told(b.Pending, len(b.Records), b.Records[len(b.Records)-1].Time)
+	}
+	return err
+}
+
+// fold is what becomes of one saga in a batch.
+type fold struct {
+	was, now *Summary
+	records  []*Record
+	reread   bool // the records at hand do not suffice
+}
+
+func (w *writer) apply(ctx context.Context, b Batch) error {
+	folds, order, err := w.gather(ctx, b)
+	if err != nil {
+		return err
+	}
+	byShard := map[shard.Shard]*shardWrite{}
+	write := func(s shard.Shard) *shardWrite {
+		if byShard[s] == nil {
+			byShard[s] = &shardWrite{shard: s, stream: w.stream, after: w.at[s]}
+		}
+		return byShard[s]
+	}
+	for i := range b.Records {
+		r := &b.Records[i]
+		if s := r.Shard(); r.Sequence > w.at[s] {
+			write(s).upTo = r.Sequence
+		}
+	}
+	for _, key := range order {
+		f, sw := folds[key], write(shard.Of(key.Definition, key.ID))
+		for _, r := range f.records {
+			if reason := f.take(key, r); reason != nil {
+				sw.poison = append(sw.poison, w.setAside(r, reason))
+			}
+		}
+		if f.reread {
+			records, err := w.source.Records(ctx, key)
+			if err != nil {
+				return err
+			}
+			// What was purged meanwhile is left as it is, for the purge to forget.
+			if now := summarize(key, records); now != nil {
+				f.now = now
+			}
+		}
+		if f.now != nil && (f.was == nil || f.was.token() != f.now.token() || f.was.Damaged != f.now.Damaged) {
+			sw.changes = append(sw.changes, change{member(key), f.was, f.now})
+		}
+	}
+	if due := time.Now(); due.Sub(w.advanced) >= advanceEvery && len(b.Records) > 0 {
+		w.advanced = due
+		last := b.Records[len(b.Records)-1].Sequence
+		for s, at := range w.at {
+			if at < last {
+				write(s).upTo = last
+			}
+		}
+	}
+	writes := make([]shardWrite, 0, len(byShard))
+	for _, sw := range byShard {
+		writes = append(writes, *sw)
+	}
+	if len(writes) == 0 {
+		return nil
+	}
+	if err := w.write(ctx, writes); err != nil {
+		return err
+	}
+	for i := range writes {
+		w.at[writes[i].shard] = writes[i].upTo
+		for _, c := range writes[i].changes {
+			w.known.put(c.member, c.now)
+		}
+	}
+	return nil
+}
+
+// gather sorts the records that are new by saga, and reads the summaries that they change.
+func (w *writer) gather(ctx context.Context, b Batch) (folds map[saga.Key]*fold, order []saga.Key, err error) {
+	folds = map[saga.Key]*fold{}
+	var unknown []saga.Key
+	for i := range b.Records {
+		r := &b.Records[i]
+		if r.Sequence <= w.at[r.Shard()] {
+			continue
+		}
+		f := folds[r.Key]
+		if f == nil {
+			f = &fold{}
+			folds[r.Key] = f
+			order = append(order, r.Key)
+			if s, ok := w.known.get(member(r.Key)); ok {
+				f.was = s
+			} else {
+				unknown = append(unknown, r.Key)
+			}
+		}
+		f.records = append(f.records, r)
+	}
+	found, err := w.summaries(ctx, unknown)
+	if err != nil {
+		return nil, nil, err
+	}
+	for key, s := range found {
+		folds[key].was = s
+	}
+	for _, f := range folds {
+		f.now = f.was.clone()
+	}
+	return folds, order, nil
+}
+
+// take applies a record. An error is why it cannot be read.
+func (f *fold) take(key saga.Key, r *Record) error {
+	if !r.Commit {
+		c, err := saga.DecodeCommand(r.Data)
+		if start, ok := c.(saga.Start); ok && err == nil {
+			if f.now == nil {
+				f.now = &Summary{Key: key}
+			}
+			f.now.start(start)
+		}
+		var unknown *saga.UnknownError
+		if errors.As(err, &unknown) {
+			return nil // for a newer worker; it says nothing of the saga yet
+		}
+		return err
+	}
+	c, err := decodeCommit(r.Data)
+	if err != nil {
+		f.reread = true
+		return err
+	}
+	var version uint64
+	if f.now != nil {
+		version = f.now.Version
+	}
+	switch {
+	case c.Version <= version:
+	case c.Version != version+1:
+		f.reread = true
+	default:
+		if f.now == nil {
+			f.now = &Summary{Key: key}
+		}
+		f.now.apply(&c)
+	}
+	return nil
+}
+
+// Poison is a record that the projector could not read and has set aside. The rest goes on without it.
+type Poison struct {
+	Key      saga.Key  `json:"-"`
+	Saga     string    `json:"saga"`
+	Stream   string    `json:"stream"`
+	Sequence uint64    `json:"sequence"`
+	Commit   bool      `json:"commit"`
+	Reason   string    `json:"reason"`
+	Time     time.Time `json:"time"` // when the record was stored
+}
+
+func (w *writer) setAside(r *Record, reason error) poison {
+	w.log.Warn("a record cannot be read and is set aside", "saga", r.Key.String(), "stream", w.stream,
+		"sequence", r.Sequence, "error", reason)
+	p := Poison{Saga: member(r.Key), Stream: w.stream, Sequence: r.Sequence, Commit: r.Commit,
+		Reason: cut(reason.Error()), Time: r.Time}
+	value, err := json.Marshal(p)
+	if err != nil {
+		value = []byte(`{}`) // it has nothing that cannot be encoded
+	}
+	return poison{w.stream + " " + strconv.FormatUint(r.Sequence, 10), string(value)}
+}
+
+// recent remembers summaries that were written lately. What has not been used for long is forgotten by halves.
+type recent struct {
+	young, old map[string]*Summary
+}
+
+// recentMost is how many summaries each half remembers.
+const recentMost = 32 << 10
+
+func (c *recent) get(member string) (*Summary, bool) {
+	if s, ok := c.young[member]; ok {
+		return s, true
+	}
+	s, ok := c.old[member]
+	if ok {
+		c.put(member, s)
+	}
+	return s, ok
+}
+
+func (c *recent) put(member string, s *Summary) {
+	if c.young == nil || len(c.young) >= recentMost {
+		c.old, c.young = c.young, make(map[string]*Summary, recentMost/4)
+	}
+	c.young[member] = s
+}
+
+// Poisoned gives the records that were set aside and concern the sagas of the current read models, at most limit.
+func (r *Reader) Poisoned(ctx context.Context, limit int) ([]Poison, error) {
+	m, _, err := r.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var list []Poison
+	for s := range shard.Count {
+		values, err := m.rdb.HVals(ctx, m.keys.prefix(shard.Shard(s))+"poison").Result()
+		if err != nil {
+			return nil, fmt.Errorf("reading what was set aside: %w", err)
+		}
+		for _, value := range values {
+			var p Poison
+			if err := json.Unmarshal([]byte(value), &p); err != nil {
+				return nil, fmt.Errorf("reading what was set aside: %w", err)
+			}
+			p.Key = keyOf(p.Saga)
+			list = append(list, p)
+		}
+		if len(list) >= limit {
+			break
+		}
+	}
+	slices.SortFunc(list, func(a, b Poison) int { return a.Time.Compare(b.Time) })
+	return list[:min(limit, len(list))], nil
+}

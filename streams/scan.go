@@ -1,0 +1,84 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/jetsaga/jetsaga/shard"
+)
+
+// scanIdle is after how long without a message a scan is given up: the server, or what is left of the stream, is gone.
+const scanIdle = 10 * time.Second
+
+// Scan calls see with all commands and commits of a shard, in the order of the stream, as of the call.
+func (n *Namespace) Scan(ctx context.Context, s shard.Shard, see func(Record) error) error {
+	stream := n.home[s]
+	fault := func(err error) error { return fmt.Errorf("stream %s: reading shard %s: %w", stream, s, err) }
+	prefix := n.subjects.prefix + s.String() + ".*.*."
+	c, err := n.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{prefix + commandToken, prefix + commitToken},
+	})
+	if err != nil {
+		return fault(err)
+	}
+	info, err := c.Info(ctx)
+	if err != nil {
+		return fault(err)
+	}
+	for left := info.NumPending; left > 0; {
+		batch, err := c.Fetch(int(min(left, DefaultFeedBatch)), jetstream.FetchMaxWait(scanIdle)) //nolint:gosec // bounded
+		if err != nil {
+			return fault(err)
+		}
+		got := uint64(0)
+		for m := range batch.Messages() {
+			got++
+			meta, err := m.Metadata()
+			if err != nil {
+				return fault(err)
+			}
+			if r, ok := n.newRecord(m.Subject(), m.Data(), meta.Sequence.Stream, meta.Timestamp); ok {
+				if err := see(r); err != nil {
+					return err
+				}
+			}
+			if meta.NumPending == 0 {
+				left = got // what was purged meanwhile does not come
+			}
+		}
+		if err := batch.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) {
+			return fault(err)
+		}
+		if got == 0 {
+			return fault(nats.ErrTimeout)
+		}
+		left -= min(got, left)
+	}
+	return ctx.Err()
+}
+
+// Shards gives the shards that a stream holds, in their order.
+func (n *Namespace) Shards(stream string) []shard.Shard {
+	var held []shard.Shard
+	for s, home := range &n.home {
+		if home == stream {
+			held = append(held, shard.Shard(s)) //nolint:gosec // below shard.Count
+		}
+	}
+	return held
+}
+
+// Epoch identifies the namespace's streams: it is another one when they were removed and made anew.
+func (n *Namespace) Epoch(ctx context.Context) (string, error) {
+	stream, err := n.js.Stream(ctx, n.streams[0])
+	if err != nil {
+		return "", fmt.Errorf("stream %s: %w", n.streams[0], err)
+	}
+	info := stream.CachedInfo()
+	return info.Config.Name + "@" + info.Created.UTC().Format(time.RFC3339Nano), nil
+}
