@@ -105,7 +105,9 @@ type Started struct {
 type StartOption func(*startOptions)
 
 type startOptions struct {
-	known whenKnown
+	known      whenKnown
+	deadline   time.Time
+	attributes map[string]string
 }
 
 type whenKnown int
@@ -121,6 +123,9 @@ func OrExisting() StartOption { return func(o *startOptions) { o.known = takeExi
 
 // OrAgain has Start begin a new run of a saga that has ended. One that has not is refused all the same.
 func OrAgain() StartOption { return func(o *startOptions) { o.known = runAgain } }
+
+// Deadline has a saga undone that has not ended by then, with the reason [saga.ReasonTimedOut]. Past its pivot a saga has no deadline.
+func Deadline(at time.Time) StartOption { return func(o *startOptions) { o.deadline = at } }
 
 // Start begins a saga under version of the key's definition; version 0 leaves it to the worker, which takes the
 // highest that it knows. An id that was started before is refused with an [*AlreadyStartedError], unless an option
@@ -140,7 +145,11 @@ func (c *Client) Start(ctx context.Context, key saga.Key, version int, state sag
 	if size := state.Size(); size > c.conf.MaxState {
 		return Started{}, fmt.Errorf("saga %s: state of %d bytes, at most %d are kept: %w", key, size, c.conf.MaxState, ErrStateTooLarge)
 	}
-	start := saga.Start{Run: NewID(), Definition: version, State: state, Time: time.Now().UTC()}
+	now := time.Now().UTC()
+	if !o.deadline.IsZero() && !o.deadline.After(now) {
+		return Started{}, fmt.Errorf("saga %s: the deadline %s has passed", key, o.deadline.Format(time.RFC3339))
+	}
+	start := saga.Start{Run: NewID(), Definition: version, State: state, Time: now, Deadline: o.deadline, Attributes: o.attributes}
 	err := c.retry(ctx, func(ctx context.Context) error { return c.ns.Start(ctx, key, start, 0) })
 	if errors.Is(err, streams.ErrExists) {
 		return c.startKnown(ctx, key, start, o)
@@ -310,24 +319,6 @@ func (c *Client) History(ctx context.Context, key saga.Key) ([]saga.Commit, erro
 	}
 	_, err = c.Get(ctx, key)
 	return nil, err
-}
-
-// Cancel asks for a saga to be undone: what it has completed is compensated, unless it has passed its pivot, in which
-// case it goes on and the request is only recorded. Cancel returns when the request is stored; use Wait for the end.
-// A saga that has ended gives an [*EndedError], one that does not exist [ErrNotFound].
-func (c *Client) Cancel(ctx context.Context, key saga.Key, opts ...CancelOption) error {
-	in, err := c.Get(ctx, key)
-	if err != nil {
-		return err
-	}
-	if in.Ended() {
-		return endedError(in)
-	}
-	cancel := saga.Cancel{ID: NewID(), Run: in.Run, Time: time.Now().UTC()}
-	for _, opt := range opts {
-		opt(&cancel)
-	}
-	return c.retry(ctx, func(ctx context.Context) error { return c.ns.Send(ctx, key, cancel) })
 }
 
 func endedError(in *saga.Instance) *EndedError {

@@ -11,12 +11,15 @@ import (
 
 // Sagas is a client for the sagas of one definition, typed by its state.
 type Sagas[S any] struct {
-	client *Client
-	plan   *saga.Plan
+	client     *Client
+	plan       *saga.Plan
+	attributes func(*S) map[string]string
 }
 
 // For gives the typed client for a definition.
-func For[S any](c *Client, def *saga.Definition[S]) Sagas[S] { return Sagas[S]{c, def.Plan()} }
+func For[S any](c *Client, def *saga.Definition[S]) Sagas[S] {
+	return Sagas[S]{c, def.Plan(), def.AttributesOf}
+}
 
 // Saga is a saga as its log has it.
 type Saga[S any] struct {
@@ -45,7 +48,8 @@ func (s Sagas[S]) Start(ctx context.Context, id string, state S, opts ...StartOp
 	if err != nil {
 		return Started{}, fmt.Errorf("saga %s: %w", s.Key(id), err)
 	}
-	return s.client.Start(ctx, s.Key(id), s.plan.Version, parsed, opts...)
+	attributes := func(o *startOptions) { o.attributes = s.attributes(&state) }
+	return s.client.Start(ctx, s.Key(id), s.plan.Version, parsed, append([]StartOption{attributes}, opts...)...)
 }
 
 // Get gives a saga as its log has it now; see [Client.Get].
@@ -69,17 +73,8 @@ func (s Sagas[S]) Run(ctx context.Context, id string, state S, opts ...StartOpti
 	return ended, err
 }
 
-// CancelOption changes what Cancel records.
-type CancelOption func(*saga.Cancel)
-
-// Because records why a saga is cancelled.
-func Because(reason string) CancelOption { return func(c *saga.Cancel) { c.Reason = reason } }
-
-// By records who cancels a saga.
-func By(who string) CancelOption { return func(c *saga.Cancel) { c.By = who } }
-
 // Cancel asks for a saga to be undone; see [Client.Cancel].
-func (s Sagas[S]) Cancel(ctx context.Context, id string, opts ...CancelOption) error {
+func (s Sagas[S]) Cancel(ctx context.Context, id string, opts ...RequestOption) error {
 	return s.client.Cancel(ctx, s.Key(id), opts...)
 }
 

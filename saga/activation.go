@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -210,9 +211,9 @@ func (a *Activation) Woken(now time.Time, poked bool) Action {
 // StartFound takes the Start command that was asked for; nil where there is none.
 func (a *Activation) StartFound(now time.Time, start *Start) Action {
 	if start == nil {
-		return a.reject(fmt.Errorf("saga %s has no run %s to cancel", a.key, runOf(a.cmd)))
+		return a.reject(fmt.Errorf("saga %s has no run %s to %s", a.key, runOf(a.cmd), strings.ToLower(CommandName(a.cmd))))
 	}
-	return a.cancelUnstarted(now, *start)
+	return a.admitUnstarted(now, *start)
 }
 
 // load drops whatever was decided on the log as it was before.

@@ -161,17 +161,19 @@ func runOf(c Command) string {
 		return c.Run
 	case Undo:
 		return c.Run
+	case operator:
+		return c.order().Run
 	default:
 		return ""
 	}
 }
 
-// cancelUnstarted cancels a run whose Start has not reached the log. It begins the run in the Start's name and
-// leaves it to the Start's own delivery, which may be running the first step this very moment: its result has to
+// admitUnstarted carries out a command for a run whose Start has not reached the log. It begins the run in the Start's
+// name and leaves it to the Start's own delivery, which may be running the first step this very moment: its result has to
 // be undone, not lost.
-func (a *Activation) cancelUnstarted(now time.Time, start Start) Action {
+func (a *Activation) admitUnstarted(now time.Time, start Start) Action {
 	if !a.mayBegin(start) {
-		return a.sure("the run that is to be cancelled has not begun", a.in.Run == start.Previous)
+		return a.sure("the run that is meant has not begun", a.in.Run == start.Previous)
 	}
 	if retry, ok := a.know(start.Definition); !ok {
 		return retry
@@ -182,6 +184,10 @@ func (a *Activation) cancelUnstarted(now time.Time, start Start) Action {
 		a.record(now, CancelRequested{ID: cmd.ID, Reason: cmd.Reason, By: cmd.By})
 	case Undo:
 		a.record(now, cancelFor(cmd))
+	case Pause:
+		a.record(now, SagaPaused(cmd))
+	default:
+		return a.sure("the run that is meant has not begun", true)
 	}
 	return a.leave(now)
 }
@@ -230,12 +236,8 @@ func (a *Activation) admitOrder(now time.Time, cmd operator) Action {
 	switch {
 	case slices.Contains(a.in.Seen, o.ID):
 		return a.reclaim(now)
-	case a.in.Run != o.Run && a.level != Latest:
-		return a.load(Latest)
-	case a.in.Run != o.Run && a.in.Version == 0 && a.me.Delivery < patience:
-		return a.sure("the run that is meant has not begun", true)
 	case a.in.Run != o.Run:
-		return a.reject(fmt.Errorf("saga %s: %s: its run is %q, not %q", a.key, CommandName(cmd), a.in.Run, o.Run))
+		return a.findRun(o.Run)
 	}
 	if retry, ok := a.know(a.in.Definition); !ok {
 		return retry
@@ -259,9 +261,6 @@ func (a *Activation) admitOrder(now time.Time, cmd operator) Action {
 	}
 	return a.append(now)
 }
-
-// patience is how many deliveries of an operator's command wait for a saga to begin.
-const patience = 10
 
 // orders gives the event that an operator's command is, nil where there is nothing to do.
 func (a *Activation) orders(cmd operator) (Event, error) {

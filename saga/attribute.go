@@ -35,8 +35,8 @@ func (n AttributeNode[S]) build(b *builder[S]) *PlanNode {
 	return nil
 }
 
-// attributesOf gives the search attributes of a state, nil where none is declared.
-func (d *Definition[S]) attributesOf(state *S) map[string]string {
+// AttributesOf gives the search attributes of a state, nil where none is declared.
+func (d *Definition[S]) AttributesOf(state *S) map[string]string {
 	if len(d.attributes) == 0 {
 		return nil
 	}

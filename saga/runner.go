@@ -121,7 +121,7 @@ func (r *runner[S]) leave(t Task, live *S) (next State, err error) {
 	if err != nil {
 		return State{}, Permanent(fmt.Errorf("the state that step %q left: %w", t.Step, err))
 	}
-	r.attributes = r.def.attributesOf(live)
+	r.attributes = r.def.AttributesOf(live)
 	// \ufffd escaped is what encoding/json puts for invalid UTF-8: then the live value is not what was kept.
 	if r.def.plain && !bytes.Contains(encoded, []byte(`\ufffd`)) {
 		r.live, r.of = live, next
