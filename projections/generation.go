@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -123,28 +124,39 @@ func Rebuild(ctx context.Context, rdb redis.UniversalClient, namespace, why stri
 // sweep removes the keys of generations that are not to be kept.
 func sweep(ctx context.Context, rdb redis.UniversalClient, namespace string, keep func(generation string) bool) (removed int, err error) {
 	var unlinked atomic.Int64 // a cluster's nodes are swept at once
+	err = scanKeys(ctx, rdb, namespace, func(node *redis.Client, keys []string) error {
+		pipe := node.Pipeline()
+		for _, key := range keys {
+			if generation, ok := generationOf(namespace, key); ok && !keep(generation) {
+				pipe.Unlink(ctx, key)
+			}
+		}
+		if pipe.Len() == 0 {
+			return nil
+		}
+		unlinked.Add(int64(pipe.Len()))
+		_, err := pipe.Exec(ctx)
+		return err
+	})
+	return int(unlinked.Load()), err
+}
+
+// scanKeys calls see with the keys of a namespace's read models, of all generations, part by part and one part after
+// another. A key may come twice.
+func scanKeys(ctx context.Context, rdb redis.UniversalClient, namespace string, see func(node *redis.Client, keys []string) error) (err error) {
+	var mu sync.Mutex
 	each := func(ctx context.Context, node *redis.Client) error {
 		const count = 1000
-		var cursor uint64
-		for {
+		for cursor := uint64(0); ; {
 			keys, next, err := node.Scan(ctx, cursor, modelPattern(namespace), count).Result()
 			if err != nil {
 				return err
 			}
-			pipe := node.Pipeline()
-			for _, key := range keys {
-				if generation, ok := generationOf(namespace, key); ok && !keep(generation) {
-					pipe.Unlink(ctx, key)
-				}
-			}
-			if pipe.Len() > 0 {
-				unlinked.Add(int64(pipe.Len()))
-				if _, err := pipe.Exec(ctx); err != nil {
-					return err
-				}
-			}
-			if cursor = next; cursor == 0 {
-				return nil
+			mu.Lock()
+			err = see(node, keys)
+			mu.Unlock()
+			if cursor = next; err != nil || cursor == 0 {
+				return err
 			}
 		}
 	}
@@ -156,9 +168,8 @@ func sweep(ctx context.Context, rdb redis.UniversalClient, namespace string, kee
 	default:
 		err = fmt.Errorf("a %T cannot be scanned", rdb)
 	}
-	removed = int(unlinked.Load())
 	if err != nil {
-		return removed, fmt.Errorf("namespace %q: removing old read models: %w", namespace, err)
+		return fmt.Errorf("namespace %q: looking for the keys of read models: %w", namespace, err)
 	}
-	return removed, nil
+	return nil
 }

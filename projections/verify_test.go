@@ -1,0 +1,268 @@
+package projections_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jetsaga/jetsaga/engine"
+	"github.com/jetsaga/jetsaga/projections"
+	"github.com/jetsaga/jetsaga/saga"
+	"github.com/jetsaga/jetsaga/testutil"
+)
+
+// verify compares, and gives what was found.
+func (s *site) verify(conf projections.VerifyConfig) (projections.Verification, []projections.Difference) {
+	s.t.Helper()
+	var found []projections.Difference
+	conf.Found = func(d projections.Difference) { found = append(found, d) }
+	v, err := projections.Verify(s.t.Context(), s.rdb, s.client.Source(), conf)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return v, found
+}
+
+// clean fails the test if the read models differ from the streams.
+func (s *site) clean(sagas int64) {
+	s.t.Helper()
+	v, found := s.verify(projections.VerifyConfig{})
+	for i, d := range found {
+		if i == 5 {
+			break
+		}
+		s.t.Errorf("difference: %+v", d)
+	}
+	if v.Sagas != sagas || v.Differences != 0 {
+		s.t.Errorf("verified %d sagas and found %d differences; want %d and none", v.Sagas, v.Differences, sagas)
+	}
+	s.t.Logf("verified %d sagas, %d records in %v", v.Sagas, v.Records, v.Took)
+}
+
+func TestVerifyFindsWhatDiffersAndRepairsIt(t *testing.T) {
+	s := newSite(t)
+	s.worker()
+	_, stop := s.projector()
+	s.start(0, 100)
+	s.ended(100)
+	s.clean(100)
+	stop()
+	g, err := s.reader().Generations(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	damage := 0
+	for _, key := range s.rdb.Keys(t.Context(), "jetsaga:{default:*}:m:"+g.Current+":*").Val() {
+		_, what, _ := strings.Cut(key, "}:m:"+g.Current+":")
+		switch {
+		case what == "sagas" && damage < 3:
+			for field, value := range s.rdb.HGetAll(t.Context(), key).Val() {
+				damage++
+				switch damage {
+				case 1:
+					s.rdb.HDel(t.Context(), key, field)
+				case 2:
+					s.rdb.HSet(t.Context(), key, field, strings.Replace(value, `"s":"comp`, `"s":"xomp`, 1))
+				case 3:
+					s.rdb.HSet(t.Context(), key, "order.ghost", value)
+				}
+				break
+			}
+		case what == "s:all" && damage == 3:
+			damage++
+			s.rdb.ZPopMin(t.Context(), key, 1)
+		case what == "counts" && damage == 4:
+			damage++
+			s.rdb.HIncrBy(t.Context(), key, "order.completed", 5)
+		}
+	}
+	if damage != 5 {
+		t.Fatalf("only %d things were damaged", damage)
+	}
+	_, found := s.verify(projections.VerifyConfig{Patience: time.Millisecond})
+	kinds := map[string]int{}
+	for _, d := range found {
+		kinds[d.What]++
+	}
+	if kinds["missing"] != 1 || kinds["differs"] != 1 || kinds["left over"] != 1 || kinds["index"] == 0 || kinds["total"] == 0 {
+		t.Errorf("found %v", kinds)
+	}
+	if v, found := s.verify(projections.VerifyConfig{Patience: time.Millisecond, Repair: true}); v.Differences == 0 || v.Repaired != v.Differences {
+		t.Errorf("of %d differences %d were repaired: %+v", v.Differences, v.Repaired, found)
+	}
+	s.clean(100)
+}
+
+func TestARebuildNeverShowsReadersAHalf(t *testing.T) {
+	s := newSite(t)
+	s.worker()
+	s.projector()
+	const sagas = 2000
+	s.start(0, sagas)
+	s.ended(sagas)
+	before, err := s.reader().Generations(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var readers sync.WaitGroup
+	reads := 0
+	readers.Go(func() {
+		for ctx.Err() == nil {
+			n, err := s.reader().Count(t.Context(), projections.Query{Definition: "order"})
+			if err != nil || n != sagas {
+				t.Errorf("a reader saw %d sagas, %v; want %d", n, err, sagas)
+				return
+			}
+			page, err := s.reader().List(t.Context(), projections.Query{Limit: 200})
+			if err != nil || len(page.Sagas) != 200 {
+				t.Errorf("a reader saw a page of %d sagas, %v; want 200", len(page.Sagas), err)
+				return
+			}
+			reads++
+		}
+	})
+	for range 3 {
+		next, err := projections.Rebuild(t.Context(), s.rdb, "default", "the test wants it")
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the rebuild", func() bool {
+			g, err := s.reader().Generations(t.Context())
+			return err == nil && g.Current == next && g.Next == ""
+		})
+	}
+	cancel()
+	readers.Wait()
+	t.Logf("%d reads during three rebuilds", reads)
+	eventually(t, "the old generation removed", func() bool {
+		keys := s.rdb.Keys(t.Context(), "jetsaga:{default:*}:m:"+before.Current+":*").Val()
+		feeds, err := s.client.Source().Feeds(t.Context(), "models-")
+		return len(keys) == 0 && err == nil && len(feeds) == 4
+	})
+	s.clean(sagas)
+}
+
+func TestAWipedRedisIsBuiltAnew(t *testing.T) {
+	s := newSite(t)
+	s.worker()
+	s.projector()
+	s.start(0, 200)
+	s.ended(200)
+	var starting sync.WaitGroup
+	starting.Go(func() { s.start(200, 600) })
+	if err := s.rdb.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	starting.Wait()
+	s.ended(600)
+	s.clean(600)
+}
+
+func TestReadModelsOfOtherStreamsAreReplaced(t *testing.T) {
+	s := newSite(t)
+	s.worker()
+	s.rdb.HSet(t.Context(), "jetsaga:{default}:models", "epoch", "of another", "format", "1", "current", "0000-a")
+	s.rdb.HSet(t.Context(), "jetsaga:{default:007}:m:0000-a:counts", "order.completed", "17")
+	s.projector()
+	s.start(0, 20)
+	s.ended(20)
+	eventually(t, "the foreign keys removed", func() bool {
+		return s.rdb.Exists(t.Context(), "jetsaga:{default:007}:m:0000-a:counts").Val() == 0
+	})
+	s.clean(20)
+}
+
+func TestARedisThatLostItsLastWritesIsReadUpAgain(t *testing.T) {
+	s := newSite(t)
+	s.worker()
+	s.projector()
+	s.start(0, 100)
+	s.ended(100)
+	// As after a failover to a replica that was behind: some shards, and how far they were read, are as they were.
+	dump := map[string]string{}
+	for _, key := range s.rdb.Keys(t.Context(), "jetsaga:{default:*}:m:*").Val() {
+		dump[key] = s.rdb.Dump(t.Context(), key).Val()
+	}
+	s.start(100, 200)
+	s.ended(200)
+	for _, key := range s.rdb.Keys(t.Context(), "jetsaga:{default:1*}:m:*").Val() {
+		s.rdb.Del(t.Context(), key)
+		if dump[key] != "" {
+			s.rdb.Restore(t.Context(), key, 0, dump[key])
+		}
+	}
+	s.start(200, 300)
+	s.ended(300)
+	s.clean(300)
+}
+
+func TestAKilledProjectorLeavesNoDifference(t *testing.T) {
+	kills, sagas := 4, 2000
+	if long {
+		kills, sagas = 20, 20_000
+	}
+	server := testutil.StartServerProcess(t, t.TempDir())
+	s := siteOn(t, server.ClientURL())
+	s.worker()
+	var starting sync.WaitGroup
+	starting.Go(func() { s.startMany(0, sagas) })
+	for i := range kills {
+		p := testutil.StartProcess(t, "projector", server.ClientURL(), s.redis.url())
+		p.WaitLine("ready")
+		// It has got somewhere when it is killed.
+		eventually(t, fmt.Sprintf("projector %d at work", i), func() bool {
+			n, err := s.reader().Count(t.Context(), projections.Query{})
+			return err == nil && n >= int64(min(sagas, sagas*(i+1)/(kills+1)))
+		})
+		p.Kill()
+	}
+	starting.Wait()
+	begun := time.Now()
+	s.projector()
+	s.ended(int64(sagas))
+	t.Logf("the last projector caught up within %v", time.Since(begun))
+	s.clean(int64(sagas))
+}
+
+// startMany begins sagas from several goroutines.
+func (s *site) startMany(from, to int) {
+	const many = 16
+	sagas := engine.For(s.client, s.def)
+	var starting sync.WaitGroup
+	for w := range many {
+		starting.Go(func() {
+			for i := from + w; i < to; i += many {
+				state := order{Customer: fmt.Sprintf("customer-%d", i%7), Fail: i%10 == 0}
+				if _, err := sagas.Start(s.t.Context(), fmt.Sprintf("o-%06d", i), state); err != nil {
+					s.t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	starting.Wait()
+}
+
+func TestSagasAreForgottenEverywhere(t *testing.T) {
+	s := newSite(t)
+	s.worker()
+	_, stop := s.projector()
+	s.start(0, 20)
+	s.ended(20)
+	stop()
+	key := saga.Key{Definition: "order", ID: "o-000010"}
+	if err := projections.Forget(t.Context(), s.rdb, "default", key, saga.Key{Definition: "order", ID: "unknown"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, err := s.reader().Get(t.Context(), key); err != nil || ok {
+		t.Errorf("the saga is still there: %v", err)
+	}
+	_, found := s.verify(projections.VerifyConfig{Patience: time.Millisecond})
+	if len(found) != 1 || found[0].What != "missing" || found[0].Saga != key.String() {
+		t.Errorf("found %+v, want the one that was forgotten", found)
+	}
+}
