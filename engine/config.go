@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/jetsaga/jetsaga/saga"
@@ -47,6 +48,13 @@ type Config struct {
 	// MaxState is the largest state a step may leave, in bytes of JSON; a larger one fails the step. Default,
 	// and at most: a third of the server's max_payload, since a commit may carry a state twice.
 	MaxState int
+
+	// Redis is where the read models are, which the caller closes after the engine has stopped. Sagas run without it, and
+	// when it is away; what needs it says so. Default: none.
+	Redis redis.UniversalClient
+	// NoProjector leaves the read models to other workers, or to projectors in processes of their own. Default: a worker
+	// with Redis keeps them up, beside all others, of which one at a time is active on each stream.
+	NoProjector bool
 
 	// Logger takes what the engine has to tell. Default: slog.Default().
 	Logger *slog.Logger

@@ -77,6 +77,12 @@ func (e *Engine) Run(ctx context.Context) error {
 	if err := w.start(ctx); err != nil {
 		return fmt.Errorf("engine: %w", err)
 	}
+	endProjector, err := project(ctx, e.conf, ns)
+	if err != nil {
+		w.stop()
+		return err
+	}
+	defer endProjector()
 	if e.publish(w) {
 		w.drain()
 	}

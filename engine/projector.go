@@ -3,21 +3,44 @@ package engine
 import (
 	"context"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/jetsaga/jetsaga/projections"
 	"github.com/jetsaga/jetsaga/saga"
 	"github.com/jetsaga/jetsaga/shard"
 	"github.com/jetsaga/jetsaga/streams"
 )
 
-// Projector gives what keeps the read models of the client's namespace in Redis up with the streams; call its Run. Any
-// number may run, in workers or in processes of their own: one of them is active on each stream, and another goes on
-// within a second where it is gone.
-func (c *Client) Projector(rdb redis.UniversalClient) (*projections.Projector, error) {
+// Projector gives what keeps the read models of the client's namespace up with the streams, for a process that does no
+// other work; call its Run. A worker with Redis has one of its own. The error is [ErrNoRedis] where the client has none.
+func (c *Client) Projector() (*projections.Projector, error) { return newProjector(c.conf, c.ns) }
+
+func newProjector(conf Config, ns *streams.Namespace) (*projections.Projector, error) {
+	if conf.Redis == nil {
+		return nil, ErrNoRedis
+	}
 	return projections.NewProjector(projections.ProjectorConfig{
-		Redis: rdb, Source: c.Source(), Logger: c.conf.Logger, MeterProvider: c.conf.MeterProvider,
+		Redis: conf.Redis, Source: source{ns}, Logger: conf.Logger, MeterProvider: conf.MeterProvider,
 	})
+}
+
+// project runs a worker's projector, where it is to have one, until the returned function is called, which waits for
+// its end.
+func project(ctx context.Context, conf Config, ns *streams.Namespace) (end func(), err error) {
+	if conf.Redis == nil || conf.NoProjector {
+		return func() {}, nil
+	}
+	p, err := newProjector(conf, ns)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			conf.Logger.Error("the projector has ended", "error", err)
+		}
+	}, nil
 }
 
 // Source gives the client's streams as projections read them.

@@ -3,9 +3,9 @@
 // Read models answer what the sagas' logs cannot be asked: which sagas are stuck, what a customer's sagas are, how many
 // ended how, how long a step takes. A [Projector] keeps them up with the streams, and a [Reader] answers from them:
 //
-//	p, err := client.Projector(rdb) // of engine.Client
-//	go p.Run(ctx)
-//	page, err := client.List(ctx, rdb, projections.Query{Statuses: []saga.Status{saga.StatusStuck}})
+//	e, err := engine.New(engine.Config{Conn: nc, Redis: rdb}) // a worker, with a projector
+//	c, err := e.Client(ctx)
+//	page, err := c.List(ctx, projections.Query{Statuses: []saga.Status{saga.StatusStuck}})
 //
 // What is promised:
 //

@@ -149,7 +149,7 @@ func siteOn(t testing.TB, url string) *site {
 	t.Cleanup(nc.Close)
 	s := &site{t: t, nc: nc, redis: startRedis(t), def: orders(t)}
 	s.rdb = connectRedis(t, s.redis)
-	s.client, err = engine.NewClient(t.Context(), engine.Config{Conn: nc, Logger: quiet()})
+	s.client, err = engine.NewClient(t.Context(), engine.Config{Conn: nc, Redis: s.rdb, Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func (s *site) worker() {
 // projector runs a projector until the returned function is called or the test ends.
 func (s *site) projector() (p *projections.Projector, stop func()) {
 	s.t.Helper()
-	p, err := s.client.Projector(s.rdb)
+	p, err := s.client.Projector()
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -254,11 +254,11 @@ func projectorRole(ctx context.Context, args []string) error {
 	}
 	rdb := redis.NewClient(opts)
 	defer func() { _ = rdb.Close() }()
-	c, err := engine.NewClient(ctx, engine.Config{Conn: nc, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	c, err := engine.NewClient(ctx, engine.Config{Conn: nc, Redis: rdb, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))})
 	if err != nil {
 		return err
 	}
-	p, err := c.Projector(rdb)
+	p, err := c.Projector()
 	if err != nil {
 		return err
 	}
