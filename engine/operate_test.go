@@ -90,7 +90,7 @@ func TestAnApprovalIsDecidedOnceWithItsToken(t *testing.T) {
 				tokens <- saga.ApprovalToken(ctx, "boss")
 				return notes("ask")(ctx, e)
 			}).Compensate(notes("forget")),
-			saga.Approval("boss", func(e *errand, d saga.Decision) { e.By = d.By }),
+			saga.Approval("boss", func(e *errand, d saga.Decision) error { e.By = d.By; return d.Err() }),
 		))
 		f.engine(engine.Config{}, def)
 		c := f.client()

@@ -71,13 +71,21 @@ type Decision struct {
 	Reason   string `json:"reason,omitempty"`
 }
 
+// Err gives nil for an approval, and for a rejection an error marked by [Permanent] that is [ErrRejected].
+func (d Decision) Err() error {
+	if d.Approved {
+		return nil
+	}
+	return Permanent(fmt.Errorf("%w by %s: %s", ErrRejected, d.By, d.Reason))
+}
+
 // ErrRejected is what a saga fails with whose [Approval] was refused.
 var ErrRejected = errors.New("saga: approval was refused")
 
 // Approval waits until someone approves or rejects, with the token that [ApprovalToken] gives: whoever has it decides,
-// once. The decision is recorded, with who and why, and handed to decided, which may be nil. A rejection fails the saga for
-// good, which is undone; see [AwaitNode.OrElse].
-func Approval[S any](name string, decided func(state *S, d Decision)) AwaitNode[S] {
+// once. The decision is recorded, with who and why, and handed to decided, which makes of it what it likes: it may take a rejection into
+// the state and let the saga go on, or return [Decision.Err] and have it undone, which is also what nil for decided does.
+func Approval[S any](name string, decided func(state *S, d Decision) error) AwaitNode[S] {
 	n := AwaitNode[S]{name: name, what: "approval", spec: AwaitSpec{Approval: true}}
 	n.step = Step(name, func(ctx context.Context, state *S) error {
 		var d Decision
@@ -85,13 +93,10 @@ func Approval[S any](name string, decided func(state *S, d Decision)) AwaitNode[
 		if err := json.Unmarshal(received.Payload, &d); err != nil {
 			return &SignalError{Signal: received.ID, Err: fmt.Errorf("the decision does not decode: %w", err)}
 		}
-		if decided != nil {
-			decided(state, d)
+		if decided == nil {
+			return d.Err()
 		}
-		if !d.Approved {
-			return Permanent(fmt.Errorf("%w by %s: %s", ErrRejected, d.By, d.Reason))
-		}
-		return nil
+		return decided(state, d)
 	})
 	return n
 }

@@ -260,7 +260,7 @@ func scenarios() []scenario {
 			want: saga.StatusCompleted, check: has("do one", "do two")},
 		{name: "a signal that does not come, and nothing else to do", nodes: nodes{step("one", a), saga.Await("w", paid, takePayment).Timeout(time.Hour)},
 			want: saga.StatusCompensated, check: has("do one", "undo one")},
-		{name: "approved", nodes: nodes{step("one", a), saga.Approval("boss", func(s *trip, d saga.Decision) { s.B = d.By })},
+		{name: "approved", nodes: nodes{step("one", a), saga.Approval("boss", func(s *trip, d saga.Decision) error { s.B = d.By; return d.Err() })},
 			play: decide(saga.Decision{Approved: true, By: "ann"}), want: saga.StatusCompleted, check: state(trip{A: "one", B: "ann", C: ""})},
 		{name: "rejected", nodes: nodes{step("one", a), saga.Approval[trip]("boss", nil)},
 			play: decide(saga.Decision{By: "ann", Reason: "too dear"}), want: saga.StatusCompensated, check: has("do one", "undo one")},
