@@ -27,9 +27,8 @@ func notes(what string) func(context.Context, *errand) error {
 }
 
 // until waits for a saga to be as it should.
-func until(t *testing.T, c *engine.Client, key saga.Key, is func(*saga.Instance) bool) *saga.Instance {
+func until(ctx context.Context, t *testing.T, c *engine.Client, key saga.Key, is func(*saga.Instance) bool) *saga.Instance {
 	t.Helper()
-	ctx := withPatience(t)
 	for {
 		in, err := c.Get(ctx, key)
 		if err == nil && is(in) {
@@ -101,7 +100,7 @@ func TestAnApprovalIsDecidedOnceWithItsToken(t *testing.T) {
 		}
 		token := <-tokens
 		key := errands.Key("e-1")
-		until(t, c, key, parked)
+		until(ctx, t, c, key, parked)
 		for _, bad := range []string{"", "nonsense", token[:10]} {
 			if err := c.Approve(ctx, bad, saga.Decision{Approved: true}); err == nil {
 				t.Errorf("the token %q decides", bad)
@@ -145,9 +144,9 @@ func TestAPausedSagaDoesNothingUntilItIsResumed(t *testing.T) {
 	if err := c.Pause(ctx, key, engine.By("ann"), engine.Because("lunch")); err != nil {
 		t.Fatal(err)
 	}
-	until(t, c, key, func(in *saga.Instance) bool { return in.Paused })
+	until(ctx, t, c, key, func(in *saga.Instance) bool { return in.Paused })
 	close(goOn)
-	in := until(t, c, key, func(in *saga.Instance) bool { return in.Paused && in.Parked })
+	in := until(ctx, t, c, key, func(in *saga.Instance) bool { return in.Paused && in.Parked })
 	if in.Steps.Get("two").Status != saga.StepPending {
 		t.Errorf("paused, it went on: %+v", in)
 	}
@@ -220,7 +219,7 @@ func TestAStuckSagaIsMendedByAnOperator(t *testing.T) {
 			if err := test.order(key); err != nil {
 				t.Fatal(err)
 			}
-			in := until(t, c, key, func(in *saga.Instance) bool { return in.Status == test.want })
+			in := until(ctx, t, c, key, func(in *saga.Instance) bool { return in.Status == test.want })
 			var e errand
 			if err := json.Unmarshal(in.State.JSON(), &e); err != nil || e.Log != test.log {
 				t.Errorf("its steps have noted %q, want %q (%v)", e.Log, test.log, err)
@@ -253,7 +252,7 @@ func TestASagaIsTakenBackToAVersion(t *testing.T) {
 	if err := c.Reset(ctx, key, 1, engine.By("ann"), engine.Because("the second was wrong")); err != nil {
 		t.Fatal(err)
 	}
-	in := until(t, c, key, func(in *saga.Instance) bool { return in.Version > 3 && in.Ended() })
+	in := until(ctx, t, c, key, func(in *saga.Instance) bool { return in.Version > 3 && in.Ended() })
 	if in.Status != saga.StatusCompleted || string(in.State.JSON()) != `{"log":"one two three "}` {
 		t.Errorf("it ended as %s with %s", in.Status, in.State.JSON())
 	}
@@ -262,7 +261,7 @@ func TestASagaIsTakenBackToAVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, commit := range history {
-		if commit.Version != uint64(i+1) { //nolint:gosec // small
+		if commit.Version != uint64(i+1) {
 			t.Errorf("the log was rewritten: version %d follows %d", commit.Version, i)
 		}
 	}

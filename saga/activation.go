@@ -405,8 +405,11 @@ func (a *Activation) append(now time.Time) Action {
 		c.Snapshot = a.in.clone()
 	}
 	action := Action{Do: ActAppend, Commit: c, Revision: a.rev, Poke: a.poke}
-	if a.snapped && a.plan != nil && c.Version > a.plan.keep {
-		action.Keep = a.plan.keep
+	if a.snapped && a.plan != nil {
+		c.Keep = a.plan.keep
+		if c.Version > c.Keep {
+			action.Keep = c.Keep
+		}
 	}
 	return action
 }

@@ -21,6 +21,9 @@ func AppendCommit(b []byte, c *Commit) (_ []byte, err error) {
 	if c.Base != 0 {
 		b = numberField(b, "base", c.Base)
 	}
+	if c.Keep != 0 {
+		b = numberField(b, "keep", c.Keep)
+	}
 	b = append(name(b, "e"), '[')
 	for i, e := range c.Events {
 		if i > 0 {

@@ -11,7 +11,7 @@ import (
 func byReflection(t testing.TB, c *Commit) string {
 	t.Helper()
 	w := wireCommit{
-		envelope: envelope{Format}, Version: c.Version, Time: c.Time, By: c.By, Base: c.Base, Snapshot: c.Snapshot,
+		envelope: envelope{Format}, Version: c.Version, Time: c.Time, By: c.By, Base: c.Base, Keep: c.Keep, Snapshot: c.Snapshot,
 	}
 	for _, e := range c.Events {
 		w.Events = append(w.Events, message{EventName(e), e})

@@ -145,6 +145,7 @@ type wireCommit struct {
 	Time     time.Time `json:"t"`
 	By       Owner     `json:"by"`
 	Base     uint64    `json:"base,omitempty"`
+	Keep     uint64    `json:"keep,omitempty"`
 	Events   []message `json:"e"`
 	Snapshot *Instance `json:"snap,omitempty"`
 }
@@ -179,7 +180,7 @@ func DecodeCommit(data []byte) (Commit, error) {
 	case len(w.Events) == 0:
 		return Commit{}, errors.New("commit has no events")
 	}
-	c := Commit{Version: w.Version, Time: w.Time, By: w.By, Base: w.Base, Snapshot: w.Snapshot}
+	c := Commit{Version: w.Version, Time: w.Time, By: w.By, Base: w.Base, Keep: w.Keep, Snapshot: w.Snapshot}
 	c.Events = make([]Event, len(w.Events))
 	for i, r := range w.Events {
 		e, err := r.decode("event type", eventTypes)

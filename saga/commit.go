@@ -33,7 +33,10 @@ type Commit struct {
 	By      Owner
 	// Base is the revision of the last commit with a snapshot, 0 for none: where a reader should begin. It is
 	// a hint, to be checked, since revisions change when a shard moves.
-	Base   uint64
+	Base uint64
+	// Keep is how many of its last commits the log keeps, where it is cut now and then; 0 where it is kept whole. Only
+	// commits with a snapshot say so.
+	Keep   uint64
 	Events []Event
 	// Snapshot is the saga as it is after the events; nil in most commits. It must not be changed.
 	Snapshot *Instance

@@ -77,6 +77,7 @@ func (a *app) root() *cobra.Command {
 		a.demo(), a.dev(), a.start(), a.get(), a.history(), a.cancel(), a.doctor(), a.version(),
 		&cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: exitHelp},
 	)
+	root.AddCommand(a.operations()...)
 	for _, c := range root.Commands() {
 		if c.Args == nil {
 			c.Args = arguments()

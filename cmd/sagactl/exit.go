@@ -36,7 +36,8 @@ const exitHelp = `Exit codes:
   2    the command line, a name or an input is wrong; nothing was done
   3    no server, no JetStream, a server that is too old, or no sagas in this namespace
   4    there is no such saga, or no such version of it
-  5    something else was there first: the saga was started before, or has ended; the directory or the port is in use
+  5    something else was there first: the saga was started before, has ended, or is in no state for what was asked of it;
+       the directory or the port is in use
   6    what is stored is not as it must be: streams with other settings, a history with holes or from a newer build
   7    anything else: a full disk, say
   130  interrupted
@@ -78,6 +79,7 @@ func exitCode(err error) int {
 		ledger  *shop.CorruptError
 		known   *engine.AlreadyStartedError
 		ended   *engine.EndedError
+		refused *engine.RefusedError
 	)
 	switch {
 	case err == nil:
@@ -96,7 +98,7 @@ func exitCode(err error) int {
 		return exitServer
 	case errors.Is(err, engine.ErrNotFound), errors.Is(err, errNoVersion):
 		return exitNotFound
-	case errors.As(err, &known), errors.As(err, &ended), errors.Is(err, embedded.ErrInUse), errors.Is(err, syscall.EADDRINUSE):
+	case errors.As(err, &known), errors.As(err, &ended), errors.As(err, &refused), errors.Is(err, embedded.ErrInUse), errors.Is(err, syscall.EADDRINUSE):
 		return exitKnown
 	default:
 		return exitFailed

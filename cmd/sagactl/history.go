@@ -102,7 +102,8 @@ func whole(key saga.Key, commits []saga.Commit) error {
 	if len(commits) == 0 {
 		return nil
 	}
-	if first := commits[0].Version; first != 1 {
+	cut := slices.ContainsFunc(commits, func(c saga.Commit) bool { return c.Keep > 0 })
+	if first := commits[0].Version; first != 1 && !cut {
 		return &saga.CorruptError{Key: key, Version: first, Err: errors.New("it is the first that is there, what came before is gone")}
 	}
 	_, err := saga.Fold(key, commits)
@@ -168,6 +169,8 @@ func (r *entry) fill(event saga.Event, c saga.Commit) {
 		r.Error, r.Note = e.Error, string(e.Reason)
 	case saga.SagaStuck:
 		r.Error, r.Note = e.Error, "stuck at "+strings.Join(e.Steps, ", ")
+	default:
+		r.fillFlow(event)
 	}
 }
 

@@ -33,6 +33,14 @@ type instanceView struct {
 	Steps  map[string]saga.StepState    `json:"steps,omitempty"`
 	Timers map[string]saga.PendingTimer `json:"timers,omitempty"`
 	Cancel *saga.CancelRequested        `json:"cancel,omitempty"`
+
+	Paused     bool                   `json:"paused,omitempty"`
+	Stuck      []string               `json:"stuck,omitempty"`
+	Blocks     map[string]*saga.Block `json:"blocks,omitempty"`
+	Signals    []saga.Signal          `json:"signals,omitempty"`
+	Deadline   time.Time              `json:"deadline,omitzero"`
+	Parent     *saga.Parent           `json:"parent,omitempty"`
+	Attributes map[string]string      `json:"attributes,omitempty"`
 }
 
 func view(in *saga.Instance) instanceView {
@@ -41,6 +49,8 @@ func view(in *saga.Instance) instanceView {
 		Status: in.Status, Parked: in.Parked, Reason: in.Reason, Error: in.Error, Worker: in.Owner.Worker,
 		StartedAt: in.StartedAt, UpdatedAt: in.UpdatedAt, EndedAt: in.EndedAt, State: in.State,
 		Steps: maps.Collect(in.Steps.All()), Timers: in.Timers, Cancel: in.Cancel,
+		Paused: in.Paused, Stuck: in.Stuck, Blocks: in.Blocks, Signals: in.Signals,
+		Deadline: in.Deadline, Parent: in.Parent, Attributes: in.Attributes,
 	}
 }
 
@@ -71,8 +81,26 @@ func (a *app) show(in *saga.Instance) error {
 	if in.Cancel != nil {
 		line("cancel", cancelledBy(*in.Cancel))
 	}
+	if remedy := remedies(in); remedy != "" {
+		line("to do", remedy)
+	}
+	if in.Parent != nil {
+		line("parent", fmt.Sprintf("%s, step %s", in.Parent.Key, in.Parent.Step))
+	}
+	if !in.Deadline.IsZero() {
+		line("deadline", in.Deadline.Local().Format(timeFormat))
+	}
+	if len(in.Attributes) > 0 {
+		line("attributes", attributes(in.Attributes))
+	}
 	for name, s := range in.Steps.All() {
 		line("step", name+" "+describeStep(s))
+	}
+	for _, key := range slices.Sorted(maps.Keys(in.Blocks)) {
+		line("block", key+" "+describeBlock(in.Blocks[key]))
+	}
+	for _, s := range in.Signals {
+		line("signal", fmt.Sprintf("%s, not taken: %s", s.Name, clip(string(s.Payload), 80)))
 	}
 	for _, name := range slices.Sorted(maps.Keys(in.Timers)) {
 		line("timer", fmt.Sprintf("%s at %s", name, in.Timers[name].At.Local().Format(timeFormat)))
@@ -86,6 +114,9 @@ const timeFormat = "2006-01-02 15:04:05.000"
 // describe says in words where a saga stands.
 func describe(in *saga.Instance) string {
 	text := string(in.Status)
+	if in.Paused {
+		text += ", paused"
+	}
 	if in.Parked {
 		text += ", parked"
 	}

@@ -166,7 +166,7 @@ func (w *author) forEach(depth int) saga.Node[freight] {
 	n := saga.ForEach(name, func(s *freight) []freight {
 		items := make([]freight, count)
 		for i := range items {
-			items[i].A = s.A + uint64(i) //nolint:gosec // small
+			items[i].A = s.A + uint64(i)
 		}
 		return items
 	}, w.sequence(depth-1, 2)...).Limit(1 + w.rng.IntN(3))
@@ -206,7 +206,7 @@ func (w *author) await(depth int) saga.Node[freight] {
 		if err := answer(ctx); err != nil {
 			return err
 		}
-		*s.field(field) += uint64(amount) + 1 //nolint:gosec // small
+		*s.field(field) += uint64(amount) + 1
 		return nil
 	})
 	if w.rng.IntN(3) > 0 && !w.calm {
@@ -256,7 +256,7 @@ func answer(ctx context.Context) error {
 	if !p.calm && !p.mending {
 		switch p.rng.IntN(14) {
 		case 0, 1:
-			p.refused[key] = ctx.Value(lastKey{}) == true
+			p.refused[key] = ctx.Value(lastKey{}).(bool)
 			return errors.New("later")
 		case 2:
 			p.refused[key] = true
@@ -289,7 +289,7 @@ func act(field int, undo bool) func(context.Context, *freight) error {
 			*s.field(field) = 0
 			return nil
 		}
-		*s.field(field) = *s.field(field)*31 + uint64(len(saga.FromContext(ctx).Step)) //nolint:gosec // small
+		*s.field(field) = *s.field(field)*31 + uint64(len(saga.FromContext(ctx).Step))
 		return nil
 	}
 }

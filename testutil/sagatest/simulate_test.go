@@ -31,7 +31,6 @@ type trial struct {
 	keys []saga.Key
 	text string
 	calm bool
-	loud bool
 
 	hazard  float64 // how often something goes wrong
 	signals int
@@ -90,7 +89,7 @@ func (t *trial) call(a *actor, action saga.Action, info saga.Info) (r saga.Resul
 }
 
 // crash has the worker die now and then, before a commit or after it; what belongs to the commit may be lost, or left over.
-func (t *trial) crash(w *world, c *saga.Commit, stored bool) bool {
+func (t *trial) crash(_ *world, c *saga.Commit, stored bool) bool {
 	if stored {
 		t.say("   version %d by %s: %s", c.Version, c.By.Worker, names(c.Events))
 	}
@@ -199,7 +198,7 @@ func (t *trial) signal(key saga.Key) {
 // play runs the trial to its end: operators mend what is stuck and resume what is paused, and signals come for what waits.
 func (t *trial) play() {
 	for i := range 1 + t.rng.IntN(2)*boolInt(!t.calm) {
-		data, _ := json.Marshal(freight{A: uint64(i)}) //nolint:gosec // small
+		data, _ := json.Marshal(freight{A: uint64(i)})
 		state, err := saga.ParseState(data)
 		if err != nil {
 			t.fault("%v", err)
@@ -320,7 +319,7 @@ func (t *trial) checkLog(key saga.Key, want *saga.Instance) {
 	taken := map[string]bool{}
 	for i := range history {
 		c := history[i]
-		if c.Version != uint64(i+1) { //nolint:gosec // small
+		if c.Version != uint64(i+1) {
 			t.fault("saga %s: version %d follows %d", key, c.Version, i)
 		}
 		for _, e := range c.Events {
@@ -522,7 +521,7 @@ func TestRandomDefinitions(t *testing.T) {
 	const workers = 2
 	for w := range uint64(workers) {
 		wg.Go(func() {
-			for seed := 1 + w; seed <= uint64(*seedsFlag); seed += workers { //nolint:gosec // not negative
+			for seed := 1 + w; seed <= uint64(*seedsFlag); seed += workers {
 				faults := func() (faults []string) {
 					defer func() {
 						if v := recover(); v != nil {
