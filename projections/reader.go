@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -300,7 +299,7 @@ type walkedIndex struct {
 
 // The first read of each index is short: a page is spread over the shards, and few have more than these of it.
 const (
-	firstChunk = 3
+	firstChunk = 2
 	mostChunk  = 512
 )
 
@@ -313,7 +312,7 @@ func (m *models) walk(q *Query, after *place) *walk {
 		for _, name := range names {
 			w.all = append(w.all, &walkedIndex{
 				key: m.keys.prefix(shard.Shard(s)) + string(o) + name, last: after,
-				chunk: max(firstChunk, 4*q.Limit/(shard.Count*len(names))),
+				chunk: firstChunk + 2*q.Limit/(shard.Count*len(names)),
 			})
 		}
 	}
@@ -353,68 +352,55 @@ func (w *walk) next(ctx context.Context, most int) ([]place, error) {
 
 // fetch reads on in indexes that have nothing left to give.
 func (w *walk) fetch(ctx context.Context, indexes []*walkedIndex) error {
-	if len(indexes) == 0 {
-		return nil
-	}
-	type reading struct {
-		ties, rest *redis.ZSliceCmd
-	}
-	readings := make([]reading, len(indexes))
-	pipe := w.m.rdb.Pipeline()
-	for i, x := range indexes {
-		low, high := strconv.FormatInt(w.low, 10), strconv.FormatInt(w.high, 10)
-		if x.last != nil {
-			at := strconv.FormatInt(x.last.Score, 10)
-			// Those of the same microsecond: few, unless clocks stand still.
-			readings[i].ties = pipe.ZRangeArgsWithScores(ctx, redis.ZRangeArgs{Key: x.key, Start: at, Stop: at, ByScore: true})
+	for len(indexes) > 0 {
+		readings := make([]*redis.ZSliceCmd, len(indexes))
+		pipe := w.m.rdb.Pipeline()
+		for i, x := range indexes {
+			from, to := w.low, w.high
 			if w.down {
-				high = "(" + at
-			} else {
-				low = "(" + at
+				from, to = to, from // with REV the higher bound comes first
+			}
+			if x.last != nil {
+				from = x.last.Score // again, as others may have the same
+			}
+			readings[i] = pipe.ZRangeArgsWithScores(ctx, redis.ZRangeArgs{
+				Key: x.key, Start: from, Stop: to, ByScore: true, Rev: w.down, Count: int64(x.chunk),
+			})
+		}
+		if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+			return fmt.Errorf("reading an index: %w", err)
+		}
+		var hungry []*walkedIndex
+		for i, x := range indexes {
+			x.take(readings[i].Val(), w.down)
+			switch {
+			case len(x.places) > 0:
+				heap.Push(&w.heads, x)
+			case !x.whole:
+				hungry = append(hungry, x) // all that was read has been given
 			}
 		}
-		if w.down {
-			low, high = high, low // with REV the higher bound comes first
-		}
-		readings[i].rest = pipe.ZRangeArgsWithScores(ctx, redis.ZRangeArgs{
-			Key: x.key, Start: low, Stop: high, ByScore: true, Rev: w.down, Count: int64(x.chunk),
-		})
-	}
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
-		return fmt.Errorf("reading an index: %w", err)
-	}
-	for i, x := range indexes {
-		if ties := readings[i].ties; ties != nil {
-			x.addTies(ties.Val(), w)
-		}
-		rest := readings[i].rest.Val()
-		for _, z := range rest {
-			x.places = append(x.places, placeOf(z))
-		}
-		x.whole = len(rest) < x.chunk
-		x.chunk = min(8*x.chunk, mostChunk)
-		if len(x.places) > 0 {
-			last := x.places[len(x.places)-1]
-			x.last = &last
-			heap.Push(&w.heads, x)
-		}
+		indexes = hungry
 	}
 	return nil
 }
 
-// addTies adds those that come after the last place in its very microsecond.
-func (x *walkedIndex) addTies(ties []redis.Z, w *walk) {
-	if w.down {
-		slices.Reverse(ties)
-	}
-	for _, z := range ties {
+// take takes what was read, but for what comes before the last place or is it.
+func (x *walkedIndex) take(read []redis.Z, down bool) {
+	for _, z := range read {
 		p := placeOf(z)
-		if p.Score < w.low || p.Score > w.high {
-			continue
+		if x.last != nil {
+			if order := p.compare(*x.last); down && order >= 0 || !down && order <= 0 {
+				continue
+			}
 		}
-		if order := p.compare(*x.last); w.down && order < 0 || !w.down && order > 0 {
-			x.places = append(x.places, p)
-		}
+		x.places = append(x.places, p)
+	}
+	x.whole = len(read) < x.chunk
+	x.chunk = 4 * x.chunk
+	if len(x.places) > 0 {
+		last := x.places[len(x.places)-1]
+		x.last, x.chunk = &last, min(x.chunk, mostChunk)
 	}
 }
 

@@ -1,0 +1,101 @@
+package projections_test
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/jetsaga/jetsaga/projections"
+	"github.com/jetsaga/jetsaga/saga"
+	"github.com/jetsaga/jetsaga/testutil"
+)
+
+// spent gives the time that the server has spent in commands.
+func spent(t testing.TB, rdb *redis.Client) time.Duration {
+	t.Helper()
+	info, err := rdb.Info(t.Context(), "commandstats").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sum time.Duration
+	for line := range strings.Lines(info) {
+		_, rest, ok := strings.Cut(line, ",usec=")
+		if !ok || strings.HasPrefix(line, "cmdstat_info") {
+			continue
+		}
+		usec, _, _ := strings.Cut(rest, ",")
+		n, err := strconv.ParseInt(usec, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += time.Duration(n) * time.Microsecond
+	}
+	return sum
+}
+
+func TestAPageOfAHundredTakesTheServerLessThanFiveMilliseconds(t *testing.T) {
+	sagas := 20_000
+	if long {
+		sagas = 1_000_000
+	}
+	machine := testutil.WatchMachine(t)
+	rdb := connectRedis(t, startRedis(t))
+	rdb.ConfigSet(t.Context(), "appendonly", "no")
+	statuses := []saga.Status{saga.StatusCompleted, saga.StatusRunning, saga.StatusCompensated, saga.StatusStuck}
+	epoch := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	begun := time.Now()
+	err := projections.Fill(t.Context(), rdb, "default", sagas, func(i int) *projections.Summary {
+		return &projections.Summary{
+			Key: saga.Key{Definition: []string{"order", "refund"}[i%2], ID: fmt.Sprintf("saga-%d", i)},
+			Run: fmt.Sprintf("01932c07-7e5c-7000-8000-%012d", i), Definition: 1, Version: 4,
+			Status: statuses[(i/7)%4], Step: "ship", Attempt: 1, Attributes: map[string]string{"customer": strconv.Itoa(i % 1000)},
+			StartedAt: epoch.Add(time.Duration(i) * time.Millisecond), UpdatedAt: epoch.Add(time.Duration(i*7919%sagas) * time.Second),
+			Steps: map[string]projections.StepTotals{"reserve": {Completed: projections.Tally{Count: 1, Took: 12345}},
+				"charge": {Completed: projections.Tally{Count: 1, Took: 23456}}, "ship": {Completed: projections.Tally{Count: 1, Took: 3456}}},
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	memory, _ := rdb.Info(t.Context(), "memory").Result()
+	for line := range strings.Lines(memory) {
+		if strings.HasPrefix(line, "used_memory_human") {
+			t.Logf("%d sagas written in %v, %s", sagas, time.Since(begun), strings.TrimSpace(line))
+		}
+	}
+	r := projections.NewReader(rdb, "default")
+	for _, q := range []projections.Query{
+		{}, {Ascending: true}, {Order: projections.ByUpdate}, {Definition: "order"},
+		{Statuses: []saga.Status{saga.StatusStuck}},
+		{Definition: "order", Statuses: []saga.Status{saga.StatusRunning, saga.StatusStuck}, Order: projections.ByUpdate},
+		{Attributes: map[string]string{"customer": "17"}},
+		{StartedFrom: epoch.Add(time.Duration(sagas/2) * time.Millisecond)},
+	} {
+		// Three pages, as the ones in the middle have a cursor to begin with.
+		const pages = 3
+		before, from := spent(t, rdb), time.Now()
+		got := 0
+		for range pages {
+			page, err := r.List(t.Context(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got += len(page.Sagas)
+			if q.Cursor = page.Next; q.Cursor == "" {
+				break
+			}
+		}
+		took := (spent(t, rdb) - before) / pages
+		t.Logf("%v a page on the server, %v for the reader: %+v", took, time.Since(from)/pages, q)
+		if want := pages * projections.DefaultLimit; got < want && q.Attributes == nil {
+			t.Errorf("%+v: got %d sagas, want %d", q, got, want)
+		}
+		if took > 5*time.Millisecond && machine.HoldsTimes(t) {
+			t.Errorf("%+v: a page takes the server %v, want 5 ms at most", q, took)
+		}
+	}
+}
