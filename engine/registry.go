@@ -66,3 +66,13 @@ func (r *registry) runnable(name string, version int) saga.Runnable {
 
 // names gives the names of the definitions, in order.
 func (r *registry) names() []string { return slices.Sorted(maps.Keys(r.definitions)) }
+
+// plans gives the plans of all definitions, in the order of their names and versions.
+func (r *registry) plans() (plans []*saga.Plan) {
+	for _, name := range r.names() {
+		for _, version := range slices.Sorted(maps.Keys(r.definitions[name])) {
+			plans = append(plans, r.definitions[name][version].Plan())
+		}
+	}
+	return plans
+}

@@ -101,6 +101,7 @@ func (w *worker) start(ctx context.Context) (err error) {
 		return err
 	}
 	handlers := streams.PullHandlers{Delivered: w.delivered, Returned: w.returned}
+	w.publishPlans(ctx)
 	for _, name := range w.registry.names() {
 		pullers, err := w.ns.Pull(ctx, name, handlers)
 		if err != nil {
@@ -155,6 +156,20 @@ func (w *worker) stop() {
 		w.ns.Conn().RemoveStatusListener(w.statuses)
 	}
 	w.log.Info("worker has stopped")
+}
+
+// publishPlans makes the plans known to tools. The worker does without if it fails.
+func (w *worker) publishPlans(ctx context.Context) {
+	for _, p := range w.registry.plans() {
+		before, err := w.ns.PublishPlan(ctx, p)
+		switch {
+		case err != nil:
+			w.log.Warn("plan not published; tools cannot show it", "definition", p.Name, "version", p.Version, "error", err)
+		case before != nil:
+			w.log.Warn("the plan of a definition has changed without a new version: sagas that are under way may not fit it",
+				"definition", p.Name, "version", p.Version, "was", before.Drawing(), "is", p.Drawing())
+		}
+	}
 }
 
 // spawn runs f on a goroutine that stop waits for; not at all once stop has begun.

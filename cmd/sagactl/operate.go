@@ -80,7 +80,7 @@ func (a *app) operations() []*cobra.Command {
 	})
 	retry.Flags().StringSliceVar(&steps, "step", nil, "the key of a step; may be given several times")
 	return []*cobra.Command{
-		a.signal(), a.approve(), retry,
+		a.graph(), a.undoPlan(), a.signal(), a.approve(), retry,
 		a.operation(operation{
 			use: "pause", short: "Have a saga halt", done: "pause requested",
 			long:    "Pause has a saga halt: attempts under way are let end, and nothing else begins until it is resumed.",
