@@ -67,14 +67,12 @@ func (s source) Records(ctx context.Context, key saga.Key) ([]projections.Record
 	return convert(records), err
 }
 
-func (s source) Scan(ctx context.Context, n shard.Shard, see func(projections.Record) error) error {
-	return s.ns.Scan(ctx, n, func(r streams.Record) error { return see(projections.Record(r)) })
+func (s source) Scan(ctx context.Context, stream string, see func(projections.Record) error) error {
+	return s.ns.Scan(ctx, stream, func(r streams.Record) error { return see(projections.Record(r)) })
 }
 
-func (s source) Follow(ctx context.Context, stream string, feed projections.Feed, h projections.Handler) error {
-	return s.ns.Follow(ctx, stream, streams.FeedConfig{
-		Name: feed.Name, Definitions: feed.Definitions, CommitsOnly: feed.CommitsOnly,
-	}, feedHandler{h})
+func (s source) Follow(ctx context.Context, stream, feed string, h projections.Handler) error {
+	return s.ns.Follow(ctx, stream, streams.FeedConfig{Name: feed}, feedHandler{h})
 }
 
 // feedHandler hands over to a projection's handler.

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -90,7 +91,12 @@ func connectRedis(t testing.TB, s *redisServer) *redis.Client {
 	return rdb
 }
 
-func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+func quiet() *slog.Logger {
+	if os.Getenv("R1DEBUG") != "" {
+		return slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	return slog.New(slog.DiscardHandler)
+}
 
 // order is the state of the sagas in these tests.
 type order struct {
@@ -156,8 +162,8 @@ func siteOn(t testing.TB, url string) *site {
 	return s
 }
 
-// worker runs an engine until the test ends.
-func (s *site) worker() {
+// worker runs an engine until the returned function is called or the test ends.
+func (s *site) worker() (end func()) {
 	s.t.Helper()
 	e, err := engine.New(engine.Config{Conn: s.nc, Logger: quiet()})
 	if err != nil {
@@ -173,12 +179,14 @@ func (s *site) worker() {
 	case err := <-done:
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() {
+	end = sync.OnceFunc(func() {
 		e.Stop()
 		if err := <-done; err != nil {
 			s.t.Error(err)
 		}
 	})
+	s.t.Cleanup(end)
+	return end
 }
 
 // projector runs a projector until the returned function is called or the test ends.
@@ -191,17 +199,12 @@ func (s *site) projector() (p *projections.Projector, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
-	stopped := false
-	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			s.t.Error(err)
 		}
-	}
+	})
 	s.t.Cleanup(stop)
 	return p, stop
 }
@@ -223,7 +226,7 @@ func (s *site) start(from, to int) {
 // eventually returns when f says so.
 func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); !f(); {
+	for deadline := time.Now().Add(120 * time.Second); !f(); {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain: %s", what)
 		}

@@ -278,7 +278,7 @@ func (p *Projector) start(ctx context.Context, name follower) *following {
 		rest := followRest
 		for ctx.Err() == nil {
 			begun := time.Now()
-			err := p.conf.Source.Follow(ctx, name.stream, Feed{Name: feedPrefix + name.generation}, w)
+			err := p.conf.Source.Follow(ctx, name.stream, feedPrefix+name.generation, w)
 			if errors.Is(err, errGone) || ctx.Err() != nil {
 				break // the next look has it stopped
 			}

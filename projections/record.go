@@ -29,15 +29,6 @@ type Batch struct {
 	Pending uint64
 }
 
-// Feed says what to read of each stream. Members that follow a feed under one name share it: one is active.
-type Feed struct {
-	Name string
-	// Definitions are whose records are read. Default: all.
-	Definitions []string
-	// CommitsOnly leaves out commands.
-	CommitsOnly bool
-}
-
 // Handler takes what a feed brings. Its methods are called one after another.
 type Handler interface {
 	// Begin gives the sequence after which to go on. It is called when the member has become the active one, and
@@ -58,8 +49,8 @@ type Source interface {
 	// Shards gives the shards that a stream holds.
 	Shards(stream string) []shard.Shard
 	// Follow reads a stream until ctx ends or the handler fails, whose error it returns. Any number of members may
-	// follow; one of them is active, and when it falls silent another takes over within a second.
-	Follow(ctx context.Context, stream string, feed Feed, h Handler) error
+	// follow it as one feed; one of them is active, and when it falls silent another takes over within a second.
+	Follow(ctx context.Context, stream, feed string, h Handler) error
 	// Lag gives how many records of a stream a feed has not handed over and had acknowledged.
 	Lag(ctx context.Context, stream, feed string) (uint64, error)
 	// Feeds gives the names of the feeds that begin with prefix.
@@ -68,8 +59,8 @@ type Source interface {
 	EndFeed(ctx context.Context, name string) error
 	// Records gives all that is stored of a saga, in the order of the stream.
 	Records(ctx context.Context, key saga.Key) ([]Record, error)
-	// Scan calls see with all records of a shard, in the order of the stream, as of the call.
-	Scan(ctx context.Context, s shard.Shard, see func(Record) error) error
+	// Scan calls see with all records of a stream, in their order, as of the call.
+	Scan(ctx context.Context, stream string, see func(Record) error) error
 }
 
 // decodeCommit reads a commit for read models. Of what a newer build has written it gives what this one knows: events

@@ -53,8 +53,8 @@ type Verification struct {
 var ErrSwitched = errors.New("the read models were built anew meanwhile; compare again")
 
 // Verify compares the current read models with the streams: the summary of every saga, every index and every total.
-// Sagas may go on meanwhile: each summary is compared with its log as it was at the summary's version. It holds one
-// shard in memory at a time. The errors are [*NotReadyError], [ErrSwitched], and those of Redis and of the source.
+// Sagas may go on meanwhile: each summary is compared with its log as it was at the summary's version. It holds the
+// summaries of one stream in memory. The errors are [*NotReadyError], [ErrSwitched], and those of Redis and of the source.
 func Verify(ctx context.Context, rdb redis.UniversalClient, source Source, conf VerifyConfig) (Verification, error) {
 	if conf.Patience == 0 {
 		conf.Patience = 10 * time.Second
@@ -76,11 +76,20 @@ func Verify(ctx context.Context, rdb redis.UniversalClient, source Source, conf 
 	if err != nil {
 		return v.result, err
 	}
-	for s := range shard.Count {
-		if err := v.shard(ctx, shard.Shard(s), keys); err != nil {
-			return v.result, fmt.Errorf("comparing shard %s: %w", shard.Shard(s), err)
+	done := 0
+	for _, stream := range source.Streams() {
+		sagas, err := v.scan(ctx, stream)
+		if err != nil {
+			return v.result, err
 		}
-		conf.Done(s + 1)
+		for _, at := range source.Shards(stream) {
+			if err := v.shard(ctx, at, sagas[at], keys); err != nil {
+				return v.result, fmt.Errorf("comparing shard %s: %w", at, err)
+			}
+			delete(sagas, at)
+			done++
+			conf.Done(done)
+		}
 	}
 	after, err := generations(ctx, rdb, source.Namespace())
 	if err == nil && after.Current != g.Current {
@@ -105,36 +114,53 @@ func (v *verifier) found(d Difference, repaired bool) {
 	v.conf.Found(d)
 }
 
-// shard compares one shard.
-func (v *verifier) shard(ctx context.Context, s shard.Shard, keys map[string]bool) error {
-	logs := map[saga.Key][]Record{}
-	err := v.source.Scan(ctx, s, func(r Record) error {
-		logs[r.Key] = append(logs[r.Key], r)
+// scan gives what a stream tells of its sagas, by shard. Of one whose log is not whole it gives nil.
+func (v *verifier) scan(ctx context.Context, stream string) (map[shard.Shard]map[saga.Key]*Summary, error) {
+	sagas := map[shard.Shard]map[saga.Key]*Summary{}
+	err := v.source.Scan(ctx, stream, func(r Record) error {
 		v.result.Records++
+		at := r.Shard()
+		if sagas[at] == nil {
+			sagas[at] = map[saga.Key]*Summary{}
+		}
+		was, known := sagas[at][r.Key]
+		if known && was == nil {
+			return nil
+		}
+		f := fold{now: was}
+		if err := f.take(r.Key, &r); err != nil || f.reread {
+			f.now = nil
+		}
+		if f.now != nil || r.Commit || known {
+			sagas[at][r.Key] = f.now
+		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	v.result.Sagas += int64(len(logs))
+	return sagas, err
+}
+
+// shard compares one shard.
+func (v *verifier) shard(ctx context.Context, s shard.Shard, sagas map[saga.Key]*Summary, keys map[string]bool) error {
+	v.result.Sagas += int64(len(sagas))
 	values, err := v.rdb.HGetAll(ctx, v.keys.prefix(s)+"sagas").Result()
 	if err != nil {
 		return err
 	}
 	deadline := time.Now().Add(v.conf.Patience)
-	for key := range logs {
-		if err := v.saga(ctx, s, key, logs[key], values[member(key)], deadline); err != nil {
-			return err
-		}
+	for key, want := range sagas {
+		have := values[member(key)]
 		delete(values, member(key))
-	}
-	for name, value := range values { // which the scan has not seen
-		key := keyOf(name)
-		records, err := v.source.Records(ctx, key)
-		if err != nil {
+		if want != nil {
+			if text, err := want.encode(); err == nil && text == have {
+				continue
+			}
+		}
+		if err := v.saga(ctx, s, key, deadline); err != nil {
 			return err
 		}
-		if err := v.saga(ctx, s, key, records, value, deadline); err != nil {
+	}
+	for name := range values { // which the scan has not seen
+		if err := v.saga(ctx, s, keyOf(name), deadline); err != nil {
 			return err
 		}
 	}
@@ -144,10 +170,14 @@ func (v *verifier) shard(ctx context.Context, s shard.Shard, keys map[string]boo
 // again is how long to rest before a saga is looked at again.
 const again = 20 * time.Millisecond
 
-// saga compares one saga. What Redis has may be of an earlier version than the log, or of a later one than what was
-// read of the log: then both are read again.
-func (v *verifier) saga(ctx context.Context, s shard.Shard, key saga.Key, records []Record, value string, deadline time.Time) error {
+// saga compares one saga closely. What Redis has may be of an earlier version than the log, or of a later one than what
+// was read of the log: then both are read again.
+func (v *verifier) saga(ctx context.Context, s shard.Shard, key saga.Key, deadline time.Time) error {
 	for {
+		records, value, err := v.reread(ctx, s, key)
+		if err != nil {
+			return err
+		}
 		d, err := v.compare(s, key, records, value)
 		if err != nil || d == nil {
 			return err
@@ -158,17 +188,7 @@ func (v *verifier) saga(ctx context.Context, s shard.Shard, key saga.Key, record
 				return ctx.Err()
 			case <-time.After(again):
 			}
-			if records, value, err = v.reread(ctx, s, key); err != nil {
-				return err
-			}
 			continue
-		}
-		// Once more, as both may have been read at different times.
-		if records, value, err = v.reread(ctx, s, key); err != nil {
-			return err
-		}
-		if d, err = v.compare(s, key, records, value); err != nil || d == nil {
-			return err
 		}
 		if !v.conf.Repair {
 			v.found(*d, false)

@@ -43,10 +43,6 @@ type FeedConfig struct {
 	// Name is the durable name of the consumer on each stream: letters, digits, '-' and '_'. Members with the same
 	// name share the work: on each stream one of them is active. Required.
 	Name string
-	// Definitions are whose records are read. Default: all.
-	Definitions []string
-	// CommitsOnly leaves out commands.
-	CommitsOnly bool
 	// Batch is how many records are handed over at a time, at most. Default: [DefaultFeedBatch].
 	Batch int
 }
@@ -178,8 +174,8 @@ func (f *feed) ensure(ctx context.Context) error {
 	ctx, cancel := withTimeout(ctx)
 	defer cancel()
 	_, err := f.n.js.CreateOrUpdateConsumer(ctx, f.stream, jetstream.ConsumerConfig{
+		// There is no filter: with one, the server looks through all subjects of a block for each message.
 		Durable:        f.conf.Name,
-		FilterSubjects: f.n.subjects.records(f.conf.Definitions, f.conf.CommitsOnly),
 		DeliverPolicy:  jetstream.DeliverAllPolicy,
 		AckPolicy:      jetstream.AckAllPolicy,
 		AckWait:        feedAckWait,
@@ -193,20 +189,6 @@ func (f *feed) ensure(ctx context.Context) error {
 		return fmt.Errorf("stream %s: %w", f.stream, ErrNotFound)
 	}
 	return err
-}
-
-// records gives the filters for the records of some definitions, or of all.
-func (s subjects) records(definitions []string, commitsOnly bool) (filters []string) {
-	if len(definitions) == 0 {
-		definitions = []string{"*"}
-	}
-	for _, definition := range definitions {
-		filters = append(filters, s.prefix+"*."+definition+".*."+commitToken)
-		if !commitsOnly {
-			filters = append(filters, s.prefix+"*."+definition+".*."+commandToken)
-		}
-	}
-	return filters
 }
 
 // follow waits until this member is the active one, and then reads until something is amiss.
@@ -304,7 +286,8 @@ type session struct {
 	last    uint64 // the stream's sequence of the last message
 	reply   string // of the last record handed over
 	waiting []Record
-	replies string // of the last record waiting
+	replies string // of the last message, which is waiting or no record
+	acked   string // the last that was acknowledged
 	pending uint64
 }
 
@@ -442,7 +425,7 @@ func (s *session) loop(ctx context.Context, work chan<- FeedBatch, results <-cha
 				begun = true
 			default:
 				s.f.progressed = true
-				if err := s.f.n.nc.Publish(s.reply, []byte(ackDone)); err != nil {
+				if err := s.ack(s.reply); err != nil {
 					return err
 				}
 			}
@@ -459,6 +442,11 @@ func (s *session) loop(ctx context.Context, work chan<- FeedBatch, results <-cha
 			}
 			if err := s.renew(); err != nil {
 				return err
+			}
+			if begun && !busy && len(s.waiting) == 0 { // timers and emissions, which are no records
+				if err := s.ack(s.replies); err != nil {
+					return err
+				}
 			}
 		}
 		// A batch at a time, and the next is asked for while the one before is with the handler.
@@ -488,6 +476,15 @@ func (s *session) begin(ctx context.Context, after uint64) error {
 	return nil
 }
 
+// ack acknowledges all up to a delivery, unless that was done before.
+func (s *session) ack(reply string) error {
+	if reply == s.acked {
+		return nil
+	}
+	s.acked = reply
+	return s.f.n.nc.Publish(reply, []byte(ackDone))
+}
+
 // take puts a message among those that wait for the handler.
 func (s *session) take(m *nats.Msg, begun bool) error {
 	if _, isStatus := s.status(m); isStatus {
@@ -501,15 +498,17 @@ func (s *session) take(m *nats.Msg, begun bool) error {
 		return errDisorder
 	}
 	s.left = max(s.left-1, 0)
-	r, a, ok := s.f.n.recordOf(m)
-	if !ok {
-		return fmt.Errorf("stream %s: %q was delivered with the reply %q", s.f.stream, m.Subject, m.Reply)
+	a, err := parseAck(m.Reply)
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", s.f.stream, err)
 	}
 	if a.consumer != s.next || a.stream <= s.last {
 		return errDisorder
 	}
 	s.next, s.last, s.pending, s.replies = s.next+1, a.stream, a.pending, m.Reply
-	s.waiting = append(s.waiting, r)
+	if r, ok := s.f.n.newRecord(m.Subject, m.Data, a.stream, a.at); ok {
+		s.waiting = append(s.waiting, r)
+	}
 	return nil
 }
 

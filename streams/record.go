@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/jetsaga/jetsaga/saga"
 )
 
@@ -90,14 +88,4 @@ func (n *Namespace) Records(ctx context.Context, key saga.Key) ([]Record, error)
 		}
 	}
 	return records, nil
-}
-
-// recordOf reads a delivery.
-func (n *Namespace) recordOf(m *nats.Msg) (r Record, a ackInfo, ok bool) {
-	a, err := parseAck(m.Reply)
-	if err != nil {
-		return r, a, false
-	}
-	r, ok = n.newRecord(m.Subject, m.Data, a.stream, a.at)
-	return r, a, ok
 }

@@ -15,14 +15,11 @@ import (
 // scanIdle is after how long without a message a scan is given up: the server, or what is left of the stream, is gone.
 const scanIdle = 10 * time.Second
 
-// Scan calls see with all commands and commits of a shard, in the order of the stream, as of the call.
-func (n *Namespace) Scan(ctx context.Context, s shard.Shard, see func(Record) error) error {
-	stream := n.home[s]
-	fault := func(err error) error { return fmt.Errorf("stream %s: reading shard %s: %w", stream, s, err) }
-	prefix := n.subjects.prefix + s.String() + ".*.*."
-	c, err := n.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{prefix + commandToken, prefix + commitToken},
-	})
+// Scan calls see with all commands and commits of a stream, in their order, as of the call.
+func (n *Namespace) Scan(ctx context.Context, stream string, see func(Record) error) error {
+	fault := func(err error) error { return fmt.Errorf("stream %s: reading it: %w", stream, err) }
+	// There is no filter: with one, the server looks through all subjects of a block for each message.
+	c, err := n.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{})
 	if err != nil {
 		return fault(err)
 	}
@@ -35,20 +32,17 @@ func (n *Namespace) Scan(ctx context.Context, s shard.Shard, see func(Record) er
 		if err != nil {
 			return fault(err)
 		}
-		got := uint64(0)
+		got, pending := uint64(0), left
 		for m := range batch.Messages() {
-			got++
-			meta, err := m.Metadata()
+			a, err := parseAck(m.Reply())
 			if err != nil {
 				return fault(err)
 			}
-			if r, ok := n.newRecord(m.Subject(), m.Data(), meta.Sequence.Stream, meta.Timestamp); ok {
+			got, pending = got+1, a.pending
+			if r, ok := n.newRecord(m.Subject(), m.Data(), a.stream, a.at); ok {
 				if err := see(r); err != nil {
 					return err
 				}
-			}
-			if meta.NumPending == 0 {
-				left = got // what was purged meanwhile does not come
 			}
 		}
 		if err := batch.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) {
@@ -57,7 +51,7 @@ func (n *Namespace) Scan(ctx context.Context, s shard.Shard, see func(Record) er
 		if got == 0 {
 			return fault(nats.ErrTimeout)
 		}
-		left -= min(got, left)
+		left = min(left-min(got, left), pending) // what was purged meanwhile does not come
 	}
 	return ctx.Err()
 }
