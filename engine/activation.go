@@ -21,6 +21,7 @@ type activation struct {
 	core     *saga.Activation
 	since    time.Time
 	runner   saga.Runner
+	runs     *saga.Plan    // what the runner is for: a Start that leaves its version open may be another's by the time it is in the log
 	wake     chan struct{} // a poke
 
 	// Handlers run under one context, which ends with the activation's claim.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"time"
 
 	"github.com/jetsaga/jetsaga/saga"
@@ -19,19 +18,18 @@ func (a *activation) run(action saga.Action) (saga.Action, error) {
 		Key: a.key(), Run: instance.Run, DefinitionVersion: action.Plan.Version,
 		Step: saga.StepName(action.Task.Step), StepKey: action.Task.Step, Undo: action.Task.Undo, Attempt: action.Task.Attempt,
 	}
-	var child *saga.ChildState
-	if b := instance.Blocks[action.Task.Step]; b != nil && action.Task.Kind == saga.TaskRecall {
-		recalled := *b.Child
-		child = &recalled
+	var undo recall
+	if action.Task.Kind == saga.TaskRecall {
+		undo.child, undo.cmd, undo.known = instance.Recall(action.Task.Step, time.Now())
 	}
 	if !action.More && action.Until.IsZero() && a.beside == 0 {
-		return a.ended(a.attempt(a.ownRunner(action.Plan), action, info, child))
+		return a.ended(a.attempt(a.ownRunner(action.Plan), action, info, undo))
 	}
 	if a.results == nil {
 		a.results = make(chan saga.Result)
 	}
 	a.beside++
-	go func() { a.results <- a.attempt(a.newRunner(action.Plan), action, info, child) }() // end waits for it
+	go func() { a.results <- a.attempt(a.newRunner(action.Plan), action, info, undo) }() // end waits for it
 	if action.More {
 		return a.core.Next(time.Now()), nil
 	}
@@ -40,8 +38,8 @@ func (a *activation) run(action saga.Action) (saga.Action, error) {
 
 // ownRunner gives the runner of this goroutine.
 func (a *activation) ownRunner(plan *saga.Plan) saga.Runner {
-	if a.runner == nil {
-		a.runner = a.newRunner(plan)
+	if a.runs != plan {
+		a.runner, a.runs = a.newRunner(plan), plan
 	}
 	return a.runner
 }
@@ -89,7 +87,7 @@ func (a *activation) ask(action saga.Action) saga.Action {
 }
 
 // attempt makes one attempt of a task.
-func (a *activation) attempt(runner saga.Runner, action saga.Action, info saga.Info, child *saga.ChildState) saga.Result {
+func (a *activation) attempt(runner saga.Runner, action saga.Action, info saga.Info, undo recall) saga.Result {
 	a.active.Add(1)
 	defer a.active.Add(-1)
 	task := action.Task
@@ -101,7 +99,7 @@ func (a *activation) attempt(runner saga.Runner, action saga.Action, info saga.I
 	case saga.TaskStart:
 		r.Child, r.Err = a.startChild(ctx, runner, action, info)
 	case saga.TaskRecall:
-		r.Err = a.recallChild(ctx, action, info, child)
+		r.Err = a.recallChild(ctx, info, undo)
 	default:
 		r.State, r.Err = runner.Run(ctx, task, action.State)
 		if r.Err == nil && r.State.Size() > a.w.conf.MaxState {
@@ -160,15 +158,19 @@ func (a *activation) startChild(ctx context.Context, runner saga.Runner, action 
 	return nil, saga.Permanent(fmt.Errorf("the child %s exists, and was not started by this saga", ref.Key))
 }
 
+// recall is what tells a child to undo what it has done.
+type recall struct {
+	child saga.Key
+	cmd   saga.Undo
+	known bool // there is a child
+}
+
 // recallChild tells a child to undo what it has done.
-func (a *activation) recallChild(ctx context.Context, action saga.Action, info saga.Info, child *saga.ChildState) error {
-	if child == nil {
+func (a *activation) recallChild(ctx context.Context, info saga.Info, undo recall) error {
+	if !undo.known {
 		return saga.Permanent(fmt.Errorf("step %q has no child", info.StepKey))
 	}
-	return a.w.ns.Send(ctx, child.Ref.Key, saga.Undo{Order: saga.Order{
-		ID:  child.Ref.Run + "-undo-" + strconv.FormatUint(child.Version, 10) + "-" + strconv.Itoa(action.Task.Attempt),
-		Run: child.Ref.Run, Reason: "its parent is undone", By: info.Key.String(), Time: time.Now(),
-	}})
+	return a.w.ns.Send(ctx, undo.child, undo.cmd)
 }
 
 func (a *activation) tooLarge(step string, state saga.State) error {

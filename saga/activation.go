@@ -191,6 +191,9 @@ func (a *Activation) Next(now time.Time) Action { return a.proceed(now) }
 // Published takes that what was emitted is on the outbox's topics.
 func (a *Activation) Published(now time.Time) Action {
 	a.record(now, EmissionsPublished{})
+	if a.in.Owner != a.me {
+		return a.admit(now) // to end the saga
+	}
 	return a.proceed(now)
 }
 

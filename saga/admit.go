@@ -131,9 +131,12 @@ func (a *Activation) findRun(run string) Action {
 	return Action{Do: ActFindStart, Run: run}
 }
 
-// admitUndo undoes a saga on behalf of its parent. While it runs that is to cancel it.
+// admitUndo undoes a saga on behalf of its parent. While it runs that is to cancel it. That it was to be cancelled before is no
+// ground to leave it at that: it may have passed its pivot, and have completed since.
 func (a *Activation) admitUndo(now time.Time, cmd Undo) Action {
 	switch {
+	case a.in.Cancel != nil && a.level != Latest:
+		return a.load(Latest)
 	case slices.Contains(a.in.Seen, cmd.ID):
 		return a.reclaim(now)
 	case a.in.Run != cmd.Run || a.in.Status != StatusCompleted:
@@ -218,16 +221,24 @@ func (a *Activation) admitChild(now time.Time, cmd ChildDone) Action {
 	}
 	c := a.in.block(cmd.Step).Child
 	switch {
-	case a.in.Ended(), slices.Contains(a.in.Seen, cmd.ID):
+	case slices.Contains(a.in.Seen, cmd.ID):
 		return a.reclaim(now)
+	case a.in.Ended():
+		return a.sure("", false) // a stuck saga may have been taken up again
 	case c == nil:
 		return a.sure("that the child was started is not in the log yet", true)
-	case c.Ref != cmd.Ref || c.Version > cmd.Version || c.Version == cmd.Version && !c.Recalled:
-		return a.reclaim(now) // it tells of nothing new
+	case c.Ref != cmd.Ref || c.Version > cmd.Version || c.Version == cmd.Version && !c.news(cmd):
+		return a.sure("", false) // it may have been asked again since
 	}
 	return a.wakeUp(now, ChildEnded{
 		ID: cmd.ID, Ref: cmd.Ref, Step: cmd.Step, Status: cmd.Status, State: cmd.State, Error: cmd.Error, Refused: cmd.Refused, Version: cmd.Version,
 	})
+}
+
+// news reports whether an answer tells something new of the child at the version that the log knows. It may come before it is in the
+// log that the child was asked.
+func (c *ChildState) news(cmd ChildDone) bool {
+	return c.Recalled || c.Status != cmd.Status || cmd.Refused && !c.Refused
 }
 
 // admitOrder carries out what an operator wants.
@@ -250,6 +261,9 @@ func (a *Activation) admitOrder(now time.Time, cmd operator) Action {
 		return a.reject(fmt.Errorf("saga %s: %s: %w", a.key, CommandName(cmd), err))
 	case event == nil:
 		return a.sure("", false)
+	}
+	if ends(event) && len(a.in.Outbox) > 0 {
+		return Action{Do: ActPublish, Emissions: a.in.Outbox}
 	}
 	a.poke = a.in.Owner.Worker
 	if ends(event) {

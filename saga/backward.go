@@ -117,7 +117,7 @@ func (w *walk) backwardChild(n *PlanNode, key string) (done bool) {
 		w.waiting = true
 		return false
 	case c.Status == "", c.Status == StatusCompleted:
-		w.tasks = append(w.tasks, Task{Kind: TaskRecall, Step: key, Undo: true, Attempt: s.UndoAttempt + 1, NotBefore: s.RetryAt})
+		w.tasks = append(w.tasks, Task{Kind: TaskRecall, Step: key, Undo: true, Attempt: s.UndoAttempt + 1, NotBefore: s.RetryAt, child: c.Version})
 		return false
 	case c.Status == StatusStuck:
 		w.follows(CompensationFailed{Step: key, Attempt: s.UndoAttempt + 1, Failure: Failure{

@@ -23,7 +23,8 @@ type Block struct {
 	low   int         // all items below are through
 	high  int         // while undoing: all items from here on have nothing to undo; 0 for not yet known
 
-	Child *ChildState `json:"child,omitempty"`
+	Signal *Signal     `json:"signal,omitempty"` // that a wait has taken; it is never changed
+	Child  *ChildState `json:"child,omitempty"`
 }
 
 // ItemState is what the log says of one item of a ForEach.

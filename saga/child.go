@@ -3,6 +3,8 @@ package saga
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -129,6 +131,19 @@ func NewChildRef(parent Key, run, step, definition, id string) ChildRef {
 		id = derived
 	}
 	return ChildRef{Key: Key{Definition: definition, ID: id}, Run: derived}
+}
+
+// Recall gives the command that has the child of a node undo what it has done, for a [TaskRecall]; false where the node has no
+// child. Its id is another with each version of the saga's log: a child that is asked again, as after a [Retry], answers again.
+func (in *Instance) Recall(node string, at time.Time) (child Key, cmd Undo, ok bool) {
+	c := in.block(node).Child
+	if c == nil {
+		return Key{}, Undo{}, false
+	}
+	return c.Ref.Key, Undo{Order{
+		ID:  c.Ref.Run + "-undo-" + strconv.FormatUint(in.Version, 10),
+		Run: c.Ref.Run, Reason: "its parent is undone", By: in.Key.String(), Time: at,
+	}}, true
 }
 
 // ChildRef names one run of a child.

@@ -43,6 +43,7 @@ var (
 		"WaitStarted":         reflect.TypeFor[WaitStarted](),
 		"WaitEnded":           reflect.TypeFor[WaitEnded](),
 		"SignalReceived":      reflect.TypeFor[SignalReceived](),
+		"SignalTaken":         reflect.TypeFor[SignalTaken](),
 		"SignalRefused":       reflect.TypeFor[SignalRefused](),
 		"ChildStarted":        reflect.TypeFor[ChildStarted](),
 		"ChildEnded":          reflect.TypeFor[ChildEnded](),

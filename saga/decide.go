@@ -98,7 +98,7 @@ func answered(p *Plan, in *Instance, r *Result, now time.Time) Event {
 		return ItemsCollected{Node: t.Step, Scope: t.Scope, Patch: patch, Forget: n.forgettable()}
 	case KindChild:
 		patch := in.View(t.Scope).Diff(r.State)
-		return StepCompleted{Step: t.Step, Attempt: t.Attempt, Took: r.Took, Scope: t.Scope, Patch: patch}
+		return StepCompleted{Step: t.Step, Attempt: in.Steps.Get(t.Step).Attempt + 1, Took: r.Took, Scope: t.Scope, Patch: patch}
 	default:
 		return BranchTaken{Node: t.Step, Branch: r.Answer.Choice}
 	}

@@ -81,6 +81,12 @@ type SignalReceived struct {
 	Signal
 }
 
+// SignalTaken tells which signal a wait takes. Its handler runs once that is recorded, so that no other wait takes it, too.
+type SignalTaken struct {
+	Node string `json:"node"`
+	ID   string `json:"id"`
+}
+
 // SignalRefused tells that a wait could not make anything of a signal, which is put aside.
 type SignalRefused struct {
 	Node  string `json:"node"`
@@ -181,6 +187,7 @@ func (ItemsCollected) event()     {}
 func (WaitStarted) event()        {}
 func (WaitEnded) event()          {}
 func (SignalReceived) event()     {}
+func (SignalTaken) event()        {}
 func (SignalRefused) event()      {}
 func (ChildStarted) event()       {}
 func (ChildEnded) event()         {}

@@ -92,15 +92,17 @@ func (in *Instance) complete(e StepCompleted) {
 	*in.Steps.at(e.Step) = StepState{Status: StepDone, Attempt: e.Attempt}
 	in.patch(e.Scope, e.Patch)
 	if e.Signal != "" {
-		in.takeSignal(e.Signal)
+		in.dropSignal(e.Step)
 	}
 	in.Outbox = append(in.Outbox, e.Emits...)
 }
 
-// fail takes note of a failed attempt. One that gave up has settled what the attempts before it left open.
+// fail takes note of a failed attempt. One that gave up has settled what the attempts before it left open. What nobody knows
+// about an attempt stays unknown until another succeeds, or is refused for good.
 func (in *Instance) fail(e StepFailed) {
 	s := in.Steps.at(e.Step)
-	*s = StepState{Status: StepRetrying, Attempt: e.Attempt, Error: e.Error, RetryAt: e.RetryAt, Doubt: e.Unknown}
+	doubt := e.Unknown || s.Doubt && !e.Permanent
+	*s = StepState{Status: StepRetrying, Attempt: e.Attempt, Error: e.Error, RetryAt: e.RetryAt, Doubt: doubt}
 	if e.GaveUp {
 		s.Status, s.Failure = StepGaveUp, cmp.Or(e.Error, noReason)
 		in.settled(e.Step)
@@ -154,8 +156,11 @@ func (in *Instance) exchange(event Event, at stamp) {
 		in.Signals = append(in.Signals, e.Signal)
 		in.see(e.ID)
 		in.wake(at.by)
+	case SignalTaken:
+		in.change(e.Node).Signal = in.takeSignal(e.ID)
 	case SignalRefused:
-		in.takeSignal(e.ID)
+		in.settled(e.Node)
+		in.dropSignal(e.Node)
 	case ChildStarted:
 		in.settled(e.Node)
 		in.change(e.Node).Child = &ChildState{Ref: e.Ref}

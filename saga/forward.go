@@ -328,6 +328,7 @@ func (w *walk) within(n *PlanNode, at frame) outcome {
 	b := w.in.block(key)
 	switch {
 	case b.Failed != "":
+		w.forward(n.Children[0], at) // for the attempts that have not ended
 		return w.fail(key, b.Failed, b.Reason)
 	case b.Until.IsZero():
 		return w.follows(WaitStarted{Node: key, Until: w.now.Add(n.Within)})
@@ -357,11 +358,14 @@ func (w *walk) await(n *PlanNode, at frame) outcome {
 		}
 		return w.fail(key, fmt.Sprintf("no signal came within %v", n.Await.Timeout), ReasonTimedOut)
 	}
-	if signal := w.in.signal(n.signalName(key)); signal != nil {
+	if b.Signal != nil {
 		w.tasks = append(w.tasks, Task{
-			Step: key, Attempt: s.Attempt + 1, NotBefore: s.RetryAt, Scope: at.scope, Deadline: at.deadline, Signal: signal,
+			Step: key, Attempt: s.Attempt + 1, NotBefore: s.RetryAt, Scope: at.scope, Deadline: at.deadline, Signal: b.Signal,
 		})
 		return open
+	}
+	if signal := w.in.signal(n.signalName(key)); signal != nil {
+		return w.follows(SignalTaken{Node: key, ID: signal.ID})
 	}
 	w.waiting = true
 	switch {
@@ -379,14 +383,10 @@ func (w *walk) await(n *PlanNode, at frame) outcome {
 func (w *walk) child(n *PlanNode, at frame) outcome {
 	key := at.key(n)
 	s := w.in.Steps.Get(key)
-	switch s.Status {
-	case StepPending, StepRetrying:
-	case StepGaveUp:
-		if n.Step.Optional {
-			return done
-		}
+	switch {
+	case s.Failure != "" && !n.Step.Optional: // even once it is undone
 		return w.fail(key, s.Failure, "")
-	default:
+	case s.Status != StepPending && s.Status != StepRetrying:
 		return done
 	}
 	c := w.in.block(key).Child

@@ -52,7 +52,7 @@ type StepState struct {
 	UndoAttempt int        `json:"undo_attempt,omitempty"` // attempts of the undo that ended
 	Error       string     `json:"error,omitempty"`        // of the last failed attempt
 	RetryAt     time.Time  `json:"retry_at,omitzero"`      // when the next attempt is due
-	Doubt       bool       `json:"doubt,omitempty"`        // the last attempt failed, and may have had its effect
+	Doubt       bool       `json:"doubt,omitempty"`        // an attempt failed, and may have had its effect
 	// Failure is what the step failed with for good. It stays when what the step may have done all the same is undone.
 	Failure string `json:"failure,omitempty"`
 }
@@ -170,6 +170,9 @@ func (in *Instance) size() int {
 		if b.Child != nil {
 			n += b.Child.State.Size()
 		}
+		if b.Signal != nil {
+			n += entry + len(b.Signal.Payload)
+		}
 	}
 	for scope, p := range in.Scopes {
 		n += len(scope) + p.Set.Size()
@@ -216,10 +219,22 @@ func (in *Instance) signal(name string) *Signal {
 	return nil
 }
 
-// takeSignal forgets a signal.
-func (in *Instance) takeSignal(id string) {
-	in.Signals = slices.DeleteFunc(in.Signals, func(s Signal) bool { return s.ID == id })
-	if len(in.Signals) == 0 {
+// dropSignal forgets the signal that a wait has taken.
+func (in *Instance) dropSignal(node string) {
+	if b, ok := in.Blocks[node]; ok {
+		b.Signal = nil
+	}
+}
+
+// takeSignal gives a signal, and has nothing else take it.
+func (in *Instance) takeSignal(id string) *Signal {
+	i := slices.IndexFunc(in.Signals, func(s Signal) bool { return s.ID == id })
+	if i < 0 {
+		return nil
+	}
+	taken := in.Signals[i]
+	if in.Signals = slices.Delete(in.Signals, i, i+1); len(in.Signals) == 0 {
 		in.Signals = nil
 	}
+	return &taken
 }

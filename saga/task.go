@@ -36,11 +36,14 @@ type Task struct {
 	Scope     string    // the part of the state that it works on; see [Instance.View]
 	Deadline  time.Time // of the block around it; zero for none
 	Signal    *Signal   // that it takes; nil for none
+
+	child uint64 // the version of the child's log that a TaskRecall answers
 }
 
 // same reports whether both are one attempt.
 func (t Task) same(other Task) bool {
-	return t.Kind == other.Kind && t.Step == other.Step && t.Undo == other.Undo && t.Attempt == other.Attempt
+	return t.Kind == other.Kind && t.Step == other.Step && t.Undo == other.Undo && t.Attempt == other.Attempt && t.child == other.child &&
+		(t.Signal == other.Signal || t.Signal != nil && other.Signal != nil && t.Signal.ID == other.Signal.ID)
 }
 
 // Input is what a task gets besides the state.

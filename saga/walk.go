@@ -80,6 +80,9 @@ func (w *walk) run() {
 func (w *walk) runForward() {
 	at := frame{deadline: w.in.Deadline}
 	past := w.p.pastPivot(w.in)
+	if past {
+		at.deadline = time.Time{} // it has no way back any more
+	}
 	o := w.forward(w.p.Root, at)
 	if b := w.in.block(""); b.Failed != "" && !past {
 		o, w.blame = failed, blame{err: b.Failed, reason: b.Reason}
@@ -88,7 +91,11 @@ func (w *walk) runForward() {
 	switch {
 	case turn != nil:
 		w.fact, w.until, w.waiting = nil, time.Time{}, false
-		if w.quiet(0, true) {
+		switch {
+		case !w.quiet(0, true):
+		case ends(turn) && len(w.in.Outbox) > 0:
+			w.waiting = true // until what was emitted is published
+		default:
 			w.fact = turn
 		}
 	case w.fact != nil:
@@ -145,12 +152,20 @@ func (w *walk) runBackward() {
 // under way, and with settle, those of which an attempt may have been made whose result is not known. It reports
 // whether none is left.
 func (w *walk) quiet(from int, settle bool) bool {
-	kept := slices.DeleteFunc(w.tasks[from:], func(t Task) bool {
-		unsettled := settle && !t.Undo && slices.Contains(w.in.Unsettled, t.Step)
-		return !unsettled && !w.isBusy(t)
-	})
-	w.tasks = w.tasks[:from+len(kept)]
-	return len(kept) == 0
+	kept := from
+	for _, t := range w.tasks[from:] {
+		busy := w.isBusy(t)
+		if !busy {
+			if !settle || t.Undo || !slices.Contains(w.in.Unsettled, t.Step) {
+				continue
+			}
+			t.Deadline = time.Time{} // it may have passed, and the attempt has to be given the time to find out
+		}
+		w.tasks[kept] = t
+		kept++
+	}
+	w.tasks = w.tasks[:kept]
+	return kept == from
 }
 
 func (w *walk) isBusy(t Task) bool { return w.any || isAmong(t, w.busy) }

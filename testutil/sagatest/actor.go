@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/jetsaga/jetsaga/saga"
@@ -133,11 +132,8 @@ func (a *actor) attempt(action saga.Action, info saga.Info) (r saga.Result) {
 		r.Child, r.Err = a.startChild(runner, action, info)
 		return r
 	case saga.TaskRecall:
-		child := a.core.Instance().Blocks[action.Task.Step].Child
-		w.send(child.Ref.Key, saga.Undo{Order: saga.Order{
-			ID:  child.Ref.Run + "-undo-" + strconv.FormatUint(child.Version, 10) + "-" + strconv.Itoa(action.Task.Attempt),
-			Run: child.Ref.Run, Reason: "its parent is undone", By: info.Key.String(), Time: w.now,
-		}})
+		child, undo, _ := a.core.Instance().Recall(action.Task.Step, w.now)
+		w.send(child, undo)
 		return r
 	default:
 	}

@@ -12,18 +12,21 @@ import (
 
 // activation carries out what a [saga.Activation] asks for, as the engine does, one action after another.
 type activation struct {
-	w         *world
-	on        *worker
-	m         *message
-	count     uint64 // of the delivery
-	core      *saga.Activation
-	runner    saga.Runner
-	run       *running // the handler under way, if any
-	waiting   bool
-	waits     int  // so far; a wait that was cut short must not end the next
-	woken     bool // poked while it was not waiting
-	committed bool // something of its own is in the log
-	dead      bool // over, or its worker is
+	w          *world
+	on         *worker
+	m          *message
+	count      uint64 // of the delivery
+	core       *saga.Activation
+	runner     saga.Runner
+	runnerPlan *saga.Plan    // what the runner is for
+	runs       []*running    // the handlers under way
+	ready      []saga.Result // of handlers that have ended
+	waiting    bool
+	wakeable   bool // by a poke; not while it runs a handler itself
+	waits      int  // so far; a wait that was cut short must not end the next
+	woken      bool // poked while it was not waiting
+	committed  bool // something of its own is in the log
+	dead       bool // over, or its worker is
 }
 
 func newActivation(wk *worker, m *message, count uint64, doubtful bool) *activation {
@@ -102,9 +105,15 @@ func (a *activation) carryOut(action saga.Action) {
 	case saga.ActAppend:
 		a.append(action)
 	case saga.ActRun:
-		a.runHandler(action)
+		a.runTask(action)
+	case saga.ActAsk:
+		a.ask(action)
+	case saga.ActPublish:
+		a.publish(action)
+	case saga.ActTell:
+		a.tell(action)
 	case saga.ActWait:
-		a.wait(action)
+		a.wait(action.Until, true)
 	case saga.ActFindStart:
 		a.findStart(action)
 	default:
@@ -250,16 +259,24 @@ func (a *activation) appended(action saga.Action, revision uint64) {
 	a.do(a.core.Appended(a.on.clock(), revision))
 }
 
-func (a *activation) wait(action saga.Action) {
-	if a.woken {
+// wait waits for a time, if one is given, for a handler's end, and for a poke where the activation runs no handler itself.
+func (a *activation) wait(until time.Time, wakeable bool) {
+	switch {
+	case len(a.ready) > 0:
+		a.takeResults()
+		return
+	case a.woken && wakeable:
 		a.woken = false
 		a.do(a.core.Woken(a.on.clock(), true))
 		return
 	}
-	a.waiting = true
+	a.waiting, a.wakeable = true, wakeable
 	a.waits++
+	if until.IsZero() {
+		return
+	}
 	wait := a.waits
-	a.later(action.Until.Sub(a.on.clock()), func() {
+	a.later(until.Sub(a.on.clock()), func() {
 		if a.waits == wait {
 			a.wake(false)
 		}
@@ -274,17 +291,27 @@ func (a *activation) wake(poked bool) {
 	}
 }
 
+// takeResults hands over the results of handlers that have ended.
+func (a *activation) takeResults() {
+	results := a.ready
+	a.waiting, a.ready = false, nil
+	if len(results) > 1 {
+		a.w.sight(ResultsTogether)
+	}
+	a.do(a.core.Ran(a.on.clock(), results...))
+}
+
 // poke tells the activation that the log has moved on: a wait ends, and a running handler's saga is looked at.
 func (a *activation) poke() {
-	if a.waiting {
+	if len(a.runs) > 0 {
+		a.interrupt()
+	}
+	if a.waiting && a.wakeable {
 		a.w.sight(WaitCutShort)
 		a.wake(true)
 		return
 	}
 	a.woken = true
-	if a.run != nil {
-		a.interrupt(a.run)
-	}
 }
 
 func (a *activation) findStart(action saga.Action) {

@@ -14,23 +14,28 @@ type Invariant string
 
 // The invariants.
 const (
-	NoPanic            Invariant = "nothing panics"
-	ComesToRest        Invariant = "the world comes to rest"
-	NoSagaIsLost       Invariant = "every Start that was accepted reaches an end"
-	NoHoles            Invariant = "versions have no holes"
-	OnlyTheOwnerMoves  Invariant = "only its owner moves a saga"
-	OneOwnerAtATime    Invariant = "no two activations have one identity at a time, and no copy of a command takes over"
-	ClaimBeforeRun     Invariant = "no handler runs before its activation has claimed the saga"
-	NothingAfterTheEnd Invariant = "a run ends once, and nothing follows"
-	PlanIsFollowed     Invariant = "what happens is what the plan has next"
-	CancelIsHonoured   Invariant = "a cancelled saga that has not passed its pivot is undone"
-	RestIsKept         Invariant = "no attempt comes before its time"
-	TimersFireOnce     Invariant = "a timer is set, and fires or is cancelled, once"
-	EffectsFitTheEnd   Invariant = "what the participants have done and undone is what the log tells"
-	StateIsTheModels   Invariant = "the state is what the steps in the log make of it"
-	SnapshotsAgree     Invariant = "a snapshot is what folding the log gives"
-	QueueIsEmpty       Invariant = "every command is answered"
-	NothingIsRejected  Invariant = "no command is set aside that could be carried out"
+	NoPanic             Invariant = "nothing panics"
+	ComesToRest         Invariant = "the world comes to rest"
+	NoSagaIsLost        Invariant = "every Start that was accepted reaches an end"
+	NoHoles             Invariant = "versions have no holes"
+	OnlyTheOwnerMoves   Invariant = "only its owner moves a saga"
+	OneOwnerAtATime     Invariant = "no two activations have one identity at a time, and no copy of a command takes over"
+	ClaimBeforeRun      Invariant = "no handler runs before its activation has claimed the saga"
+	NothingAfterTheEnd  Invariant = "a run ends once, and nothing follows"
+	PlanIsFollowed      Invariant = "what happens is what the plan has next"
+	CancelIsHonoured    Invariant = "a cancelled saga that has not passed its pivot is undone"
+	RestIsKept          Invariant = "no attempt comes before its time"
+	TimersFireOnce      Invariant = "a timer is set, and fires or is cancelled, once"
+	EffectsFitTheEnd    Invariant = "what the participants have done and undone is what the log tells"
+	StateIsTheModels    Invariant = "the state is what the steps in the log make of it"
+	SnapshotsAgree      Invariant = "a snapshot is what folding the log gives"
+	QueueIsEmpty        Invariant = "every command is answered"
+	AskedOnce           Invariant = "what is recorded is not asked again"
+	AttemptsEndFirst    Invariant = "nothing is undone, nor joined, before all attempts have ended"
+	UndoneOnceInOrder   Invariant = "what is done is undone once, and in reverse"
+	SignalsAreTakenOnce Invariant = "a signal is taken once, the oldest first"
+	OutboxIsEmptied     Invariant = "what is emitted is published"
+	NothingIsRejected   Invariant = "no command is set aside that could be carried out"
 )
 
 // checkEnd checks what holds when everything has come to rest.
@@ -67,7 +72,7 @@ func (w *world) checkAnswer(m *message) {
 	case unanswered:
 		w.violate(QueueIsEmpty, m.subject.key, "%s is not answered after %d deliveries", m, m.deliveries)
 	case rejected:
-		if !isCancel || cancel.Run != noRun {
+		if !isOperators(m.command) && (!isCancel || cancel.Run != noRun) {
 			w.violate(NothingIsRejected, m.subject.key, "%s: %v", m, m.reason)
 		}
 	case acknowledged:
@@ -78,6 +83,16 @@ func (w *world) checkAnswer(m *message) {
 		if run != nil && !run.cancelled && run.endedAt > m.answeredAt {
 			w.violate(CancelIsHonoured, m.subject.key, "%s was acknowledged before the run's end, and left no trace", m)
 		}
+	}
+}
+
+// isOperators reports whether a command is an operator's, who may want what cannot be.
+func isOperators(c saga.Command) bool {
+	switch c.(type) {
+	case saga.Pause, saga.Resume, saga.Terminate, saga.Retry, saga.Skip, saga.Resolve:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -110,8 +125,8 @@ func (s *subject) checkLog() {
 	if whole.Version == 0 {
 		return
 	}
-	if got := cargoOf(whole.State); got != s.shadow.cargo {
-		s.w.violate(StateIsTheModels, s.key, "the state is %+v, the model's %+v", got, s.shadow.cargo)
+	if difference := s.shadow.course.differs(whole.State); difference != "" {
+		s.w.violate(StateIsTheModels, s.key, "%s", difference)
 	}
 	if whole.Status != s.shadow.status || whole.Run != s.shadow.run || whole.Version != s.shadow.version {
 		s.w.violate(StateIsTheModels, s.key, "the log tells of run %s, version %d, %s; the model of run %s, version %d, %s",
@@ -139,17 +154,9 @@ func (w *world) checkEffect(e *effect) {
 		}
 		return
 	}
-	told := false
-	for _, s := range run.steps {
-		if s.name == e.info.Step {
-			told = s.done
-			if e.info.Undo {
-				told = s.undone
-			}
-		}
-	}
-	if e.done != told {
+	told, free := run.course.told(e.info)
+	if !free && e.done != told {
 		w.violate(EffectsFitTheEnd, e.info.Key, "%s of run %s, which is %s (undo: %v): effect %v, told by the log %v",
-			e.info.Step, e.info.Run, run.status, e.info.Undo, e.done, told)
+			e.info.StepKey, e.info.Run, run.status, e.info.Undo, e.done, told)
 	}
 }

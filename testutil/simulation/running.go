@@ -3,6 +3,7 @@ package simulation
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jetsaga/jetsaga/saga"
@@ -18,7 +19,8 @@ type running struct {
 	called bool // the handler has had its effect, or failed to
 }
 
-func (a *activation) interrupt(r *running) {
+// interrupt looks at the log, and cuts the handlers off if another has taken the saga over.
+func (a *activation) interrupt() {
 	a.w.after(a.w.latency(), func() {
 		log, err := a.w.store.load(a.m.subject.key, saga.Latest)
 		if err != nil {
@@ -32,30 +34,91 @@ func (a *activation) interrupt(r *running) {
 			if !saga.Superseded(a.core.Owner(), in) {
 				return
 			}
-			a.w.say("%s: cuts its handler off", a)
-			r.cancel(saga.ErrClaimLost)
-			if !r.script.deaf {
-				a.perform(r)
+			a.w.say("%s: cuts its handlers off", a)
+			for _, r := range slices.Clone(a.runs) {
+				a.cutOff(r, saga.ErrClaimLost)
 			}
 		})
 	})
 }
 
+// cutOff ends a handler's context.
+func (a *activation) cutOff(r *running, cause error) {
+	r.cancel(cause)
+	if !r.script.deaf {
+		a.perform(r)
+	}
+}
+
+// runTask begins an attempt, and goes on with what else there is to do.
+func (a *activation) runTask(action saga.Action) {
+	a.m.subject.handlerStarts(a, action.Task)
+	a.w.say("%s: runs %s", a, taskName(action.Task))
+	beside := len(a.runs) > 0 || action.More || !action.Until.IsZero()
+	switch action.Task.Kind { //nolint:exhaustive // the others are asked
+	case saga.TaskStart, saga.TaskRecall:
+		a.runMessage(action)
+	default:
+		a.runHandler(action)
+	}
+	switch {
+	case action.More:
+		a.w.sight(SeveralAtOnce)
+		a.do(a.core.Next(a.on.clock()))
+	case beside:
+		a.wait(action.Until, true)
+	default:
+		a.wait(time.Time{}, false)
+	}
+}
+
+func (a *activation) info(action saga.Action) saga.Info {
+	task := action.Task
+	return saga.Info{
+		Key: a.m.subject.key, Run: a.core.Instance().Run, DefinitionVersion: action.Plan.Version,
+		Step: saga.StepName(task.Step), StepKey: task.Step, Undo: task.Undo, Attempt: task.Attempt,
+	}
+}
+
 // runHandler runs a handler: it takes its time and has its effect somewhere within it.
 func (a *activation) runHandler(action saga.Action) {
-	task := action.Task
-	info := saga.Info{
-		Key: a.m.subject.key, Run: a.core.Instance().Run, DefinitionVersion: action.Plan.Version,
-		Step: task.Step, Undo: task.Undo, Attempt: task.Attempt,
-	}
-	a.m.subject.handlerStarts(a, task)
+	task, info := action.Task, a.info(action)
 	r := &running{action: action, script: a.w.participants.find(info).script, begun: a.on.clock()}
 	r.ctx, r.cancel = context.WithCancelCause(context.WithValue(saga.NewContext(context.Background(), info), callKey{}, &call{
 		participants: a.w.participants, lastAttempt: task.Attempt == action.Plan.Policy(task).Attempts, deaf: r.script.deaf,
 	}))
-	a.run = r
-	a.w.say("%s: runs %s", a, taskName(task))
-	a.later(a.w.between(0, r.script.took+1), func() { a.perform(r) })
+	a.runs = append(a.runs, r)
+	if !task.Deadline.IsZero() {
+		a.later(task.Deadline.Sub(a.on.clock()), func() {
+			a.cutOff(r, fmt.Errorf("the deadline of the block around the step: %w", context.DeadlineExceeded))
+		})
+	}
+	a.laterThan(a.w.between(0, r.script.took+1), func() { a.perform(r) }, func() { a.performInVain(r) })
+}
+
+// laterThan has something happen later, or something else if the activation is over by then and its worker lives: what has
+// begun goes on.
+func (a *activation) laterThan(d time.Duration, do, inVain func()) {
+	incarnation := a.on.incarnation
+	a.w.after(d, func() {
+		switch {
+		case !a.dead:
+			a.later(0, do)
+		case a.on.alive && a.on.incarnation == incarnation:
+			inVain()
+		}
+	})
+}
+
+// performInVain lets a handler have its effect whose activation is over.
+func (a *activation) performInVain(r *running) {
+	if r.called || !r.script.deaf {
+		return
+	}
+	r.called = true
+	a.w.sight(EffectInVain)
+	_, _ = a.on.definition(a.m.subject.key.Definition, r.action.Plan.Version).NewRunner().Run(r.ctx, r.action.Task, r.action.State)
+	r.cancel(nil)
 }
 
 // perform has the handler's effect happen.
@@ -68,11 +131,12 @@ func (a *activation) perform(r *running) {
 	if owner := a.m.subject.shadow.owner; owner != a.core.Owner() && owner.Worker != "" {
 		a.w.sight(ZombieRan)
 	}
-	if a.runner == nil {
-		a.runner = a.on.definition(a.m.subject.key.Definition, plan.Version).NewRunner()
-	}
+	runner := a.runnerOf(plan)
 	result := saga.Result{Task: task}
-	result.State, result.Err = a.runner.Run(r.ctx, task, r.action.State)
+	result.State, result.Err = runner.Run(r.ctx, task, r.action.State)
+	if result.Err == nil {
+		result.Emits, result.Attributes = saga.Emitted(r.ctx), runner.Attributes()
+	}
 	a.w.say("%s: %s gives %v", a, taskName(task), errorText(result.Err))
 	rest := a.w.between(0, r.script.took+1)
 	switch {
@@ -84,19 +148,52 @@ func (a *activation) perform(r *running) {
 		a.w.sight(HandlerInterrupted)
 		rest = 0
 	}
-	if result.Err != nil {
-		result.Delay = a.w.rest(plan.Policy(task), task.Attempt)
-	}
 	a.later(rest, func() {
-		a.run = nil
 		r.cancel(nil)
-		result.Took = a.on.clock().Sub(r.begun)
-		a.do(a.core.Ran(a.on.clock(), result))
+		a.ended(r, result)
 	})
 }
 
+// runnerOf gives what runs handlers. Those that run at once have one each.
+func (a *activation) runnerOf(plan *saga.Plan) saga.Runner {
+	if len(a.runs) > 1 {
+		return a.on.definition(a.m.subject.key.Definition, plan.Version).NewRunner()
+	}
+	if a.runner == nil || a.runnerPlan != plan {
+		a.runnerPlan = plan
+		a.runner = a.on.definition(a.m.subject.key.Definition, plan.Version).NewRunner()
+	}
+	return a.runner
+}
+
+// ended takes the result of an attempt. Now and then it waits for another to end, too.
+func (a *activation) ended(r *running, result saga.Result) {
+	a.runs = slices.DeleteFunc(a.runs, func(other *running) bool { return other == r })
+	result.Took = a.on.clock().Sub(r.begun)
+	if result.Err != nil {
+		result.Delay = a.w.rest(r.action.Plan.Policy(r.action.Task), r.action.Task.Attempt)
+	}
+	a.ready = append(a.ready, result)
+	switch {
+	case !a.waiting:
+	case len(a.runs) > 0 && a.w.chance(0.3):
+		a.later(a.w.between(0, 50*time.Millisecond), func() {
+			if a.waiting && len(a.ready) > 0 {
+				a.takeResults()
+			}
+		})
+	default:
+		a.takeResults()
+	}
+}
+
 func taskName(t saga.Task) string {
-	if t.Undo {
+	switch {
+	case t.Kind == saga.TaskStart:
+		return fmt.Sprintf("start of %s, attempt %d", t.Step, t.Attempt)
+	case t.Kind == saga.TaskRecall:
+		return fmt.Sprintf("recall of %s, attempt %d", t.Step, t.Attempt)
+	case t.Undo:
 		return fmt.Sprintf("undo of %s, attempt %d", t.Step, t.Attempt)
 	}
 	return fmt.Sprintf("%s, attempt %d", t.Step, t.Attempt)

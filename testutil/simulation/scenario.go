@@ -9,20 +9,20 @@ import (
 )
 
 // catalog is the definitions of a world, by name and version.
-type catalog map[string]map[int]*saga.Definition[Cargo]
+type catalog map[string]map[int]*definition
 
 // newCatalog makes one or two definitions at random, some in two versions whose steps have nothing in common.
 func newCatalog(rng *rand.Rand) catalog {
 	c := catalog{}
 	for d := range 1 + rng.IntN(2) {
 		name := fmt.Sprintf("d%d", d)
-		c[name] = map[int]*saga.Definition[Cargo]{}
+		c[name] = map[int]*definition{}
 		versions := 1
 		if rng.IntN(3) == 0 {
 			versions = 2
 		}
 		for v := 1; v <= versions; v++ {
-			c[name][v] = newDefinition(rng, name, v)
+			c[name][v] = &definition{Runnable: newDefinition(rng, name, v)}
 		}
 	}
 	return c

@@ -8,7 +8,8 @@ import (
 )
 
 // shadow is a second, dumb model of one saga. It is shown every commit as it gets into the log, checks each event
-// against what may happen next, and shares no code with the machine that wrote it.
+// against what may happen next, and shares no code with the machine that wrote it. What it knows itself is who may
+// write, timers, and how runs begin and end; what a plan makes of a run is its course's to know.
 type shadow struct {
 	s       *subject
 	version uint64
@@ -18,30 +19,40 @@ type shadow struct {
 	owned  map[saga.Owner]bool // ever
 	parked bool
 
-	timers     map[string]string // pending, to the step that waits
+	timers     map[string]saga.TimerSet // pending
 	timersEver map[string]bool
-	runs       []shadowRun // over
+	firstEnd   map[string]time.Duration // of each run, which may have been opened again since
+	runs       []shadowRun              // over
 
 	// Of the present run.
-	run        string
-	definition *saga.Definition[Cargo]
-	status     saga.Status // "" before the first run
-	steps      []*shadowStep
-	cancelled  bool
-	failed     string
-	reason     saga.Reason
-	cargo      Cargo
+	run       string
+	status    saga.Status // "" before the first run
+	cancelled bool
+	reason    saga.Reason
+	course    course
+	openers   map[string]saga.Owner // who began which attempt while nothing was in the log
 }
 
-// shadowStep is what became of one step of the present run.
-type shadowStep struct {
-	name               string
-	spec               *saga.StepSpec
-	index              int
-	attempts, undos    int // that ended
-	done, undone       bool
-	gaveUp, undoGaveUp bool
-	restsUntil         time.Time
+// course is the part of the model that knows the plan of a run.
+type course interface {
+	// begin takes the beginning of the run.
+	begin(e saga.SagaStarted, c *saga.Commit)
+	// event takes any other event but those of timers.
+	event(e saga.Event, c *saga.Commit)
+	// fired takes that a timer has fired.
+	fired(e saga.TimerSet)
+	// pastPivot reports whether there is no way back any more.
+	pastPivot() bool
+	// starts takes that an activation which owns the saga begins an attempt.
+	starts(a *activation, task saga.Task)
+	// restsUntil is the time before which the task is not to run.
+	restsUntil(t saga.Task) time.Time
+	// waits reports whether a saga may be parked without a timer.
+	waits() bool
+	// told says whether the log tells of the effect of a step, or of its undo; free where it cannot tell.
+	told(info saga.Info) (told, free bool)
+	// differs says in what a state is not the model's; nothing where it is.
+	differs(s saga.State) string
 }
 
 // shadowRun is a run that is over.
@@ -50,13 +61,13 @@ type shadowRun struct {
 	status    saga.Status
 	cancelled bool
 	endedAt   time.Duration
-	steps     []*shadowStep
+	course    course
 }
 
 func newShadow(s *subject) *shadow {
 	return &shadow{
 		s: s, commits: map[uint64]saga.Owner{}, owned: map[saga.Owner]bool{},
-		timers: map[string]string{}, timersEver: map[string]bool{},
+		timers: map[string]saga.TimerSet{}, timersEver: map[string]bool{}, firstEnd: map[string]time.Duration{},
 	}
 }
 
@@ -96,6 +107,30 @@ func (sh *shadow) apply(c *saga.Commit) {
 	}
 }
 
+// starts takes that an activation which owns the saga begins an attempt.
+func (sh *shadow) starts(a *activation, task saga.Task) {
+	if sh.version > 0 {
+		sh.course.starts(a, task)
+		return
+	}
+	if sh.openers == nil {
+		sh.openers = map[string]saga.Owner{}
+	}
+	sh.openers[task.Step] = a.core.Owner()
+}
+
+// isOrder reports whether an event is what an operator wants, or a parent; opens, whether it opens a run again that is over.
+func isOrder(e saga.Event) (order, opens bool) {
+	switch e.(type) {
+	case saga.SagaPaused, saga.SagaTerminated:
+		return true, false
+	case saga.SagaResumed, saga.StepRetried, saga.StepSkipped, saga.StepResolved, saga.UndoRequested:
+		return true, true
+	default:
+		return false, false
+	}
+}
+
 // checkAuthor checks that who wrote the commit could.
 func (sh *shadow) checkAuthor(c *saga.Commit) {
 	if len(c.Events) == 0 {
@@ -105,22 +140,14 @@ func (sh *shadow) checkAuthor(c *saga.Commit) {
 	first := c.Events[0]
 	_, claims := first.(saga.ActivationClaimed)
 	_, starts := first.(saga.SagaStarted)
+	order := slices.ContainsFunc(c.Events, func(e saga.Event) bool { order, _ := isOrder(e); return order })
 	switch {
 	case sh.status == "" || sh.ended():
-		if !starts {
+		if !starts && !(order && sh.ended()) {
 			sh.violate(NothingAfterTheEnd, "version %d by %v: %v", c.Version, c.By, eventNames(c))
 		}
-		return
 	case sh.parked:
-		switch first.(type) {
-		case saga.TimerFired:
-		case saga.CancelRequested:
-			sh.sight(CancelledWhileParked)
-		default:
-			sh.violate(OnlyTheOwnerMoves, "version %d by %v wakes the saga with %v", c.Version, c.By, eventNames(c))
-		}
-		sh.own(c.By)
-		sh.parked = false
+		sh.wake(c, order)
 	case claims:
 		if c.By.Command != sh.owner.Command || c.By.Delivery <= sh.owner.Delivery {
 			sh.violate(OnlyTheOwnerMoves, "version %d: %v claims from %v", c.Version, c.By, sh.owner)
@@ -131,15 +158,50 @@ func (sh *shadow) checkAuthor(c *saga.Commit) {
 		sh.noteClaim(c)
 		sh.own(c.By)
 	case c.By != sh.owner:
-		for _, e := range c.Events {
-			switch e.(type) {
-			case saga.CancelRequested, saga.TimerFired:
-			default:
+		sh.checkStranger(c)
+	}
+}
+
+// wake takes a commit to a parked saga.
+func (sh *shadow) wake(c *saga.Commit, order bool) {
+	switch c.Events[0].(type) {
+	case saga.TimerFired, saga.SignalReceived, saga.ChildEnded:
+		if sh.paused() {
+			sh.checkStranger(c)
+			return
+		}
+	case saga.CancelRequested:
+		sh.sight(CancelledWhileParked)
+	case saga.SagaPaused:
+		sh.checkStranger(c)
+		return
+	default:
+		if !order {
+			sh.violate(OnlyTheOwnerMoves, "version %d by %v wakes the saga with %v", c.Version, c.By, eventNames(c))
+		}
+	}
+	sh.own(c.By)
+	sh.parked = false
+}
+
+// checkStranger checks that who does not own the saga leaves it to who does.
+func (sh *shadow) checkStranger(c *saga.Commit) {
+	for _, e := range c.Events {
+		switch e.(type) {
+		case saga.CancelRequested, saga.TimerFired, saga.TimerCancelled, saga.SignalReceived, saga.ChildEnded, saga.EmissionsPublished:
+		default:
+			if order, _ := isOrder(e); !order {
 				sh.violate(OnlyTheOwnerMoves, "version %d by %v, where %v owns: %v", c.Version, c.By, sh.owner, eventNames(c))
 				return
 			}
 		}
 	}
+}
+
+// paused reports whether an operator had the saga halt.
+func (sh *shadow) paused() bool {
+	f, ok := sh.course.(*flow)
+	return ok && f.paused
 }
 
 func (sh *shadow) own(o saga.Owner) {
@@ -158,47 +220,30 @@ func (sh *shadow) noteClaim(c *saga.Commit) {
 
 // event takes one event.
 func (sh *shadow) event(event saga.Event, c *saga.Commit) {
-	if _, starts := event.(saga.SagaStarted); sh.ended() && !starts {
+	_, starts := event.(saga.SagaStarted)
+	order, opens := isOrder(event)
+	switch {
+	case starts || !sh.ended():
+	case opens:
+		sh.reopen(event, c)
+	case !order:
 		sh.violate(NothingAfterTheEnd, "%s in version %d", saga.EventName(event), c.Version)
 		return
 	}
 	switch e := event.(type) {
 	case saga.SagaStarted:
 		sh.start(e, c)
-	case saga.ActivationClaimed:
-	case saga.StepCompleted:
-		if s := sh.attempt(e.Step, e.Attempt, false); s != nil {
-			s.attempts, s.done = e.Attempt, true
-			sh.cargo.carry(s.index, false)
-		}
-	case saga.StepFailed:
-		if s := sh.attempt(e.Step, e.Attempt, false); s != nil {
-			s.attempts, s.gaveUp, s.restsUntil = e.Attempt, e.GaveUp, e.RetryAt
-			sh.checkFailure(e.Failure, s.spec.Retry, e.Attempt)
-			if e.GaveUp {
-				sh.failed = e.Step
-			}
-		}
 	case saga.CompensationStarted:
-		sh.turn(e)
-	case saga.StepCompensated:
-		if s := sh.attempt(e.Step, e.Attempt, true); s != nil {
-			s.undos, s.undone = e.Attempt, true
-			sh.cargo.carry(s.index, true)
-		}
-	case saga.CompensationFailed:
-		if s := sh.attempt(e.Step, e.Attempt, true); s != nil {
-			s.undos, s.undoGaveUp, s.restsUntil = e.Attempt, e.GaveUp, e.RetryAt
-			sh.checkFailure(e.Failure, s.spec.Undo.Retry, e.Attempt)
-		}
+		sh.turn(e, c)
 	case saga.CancelRequested:
 		sh.cancel(e, c)
+		sh.course.event(event, c)
 	case saga.TimerSet, saga.TimerFired, saga.TimerCancelled, saga.SagaParked:
 		sh.timerEvent(event, c)
-	case saga.SagaCompleted, saga.SagaCompensated, saga.SagaStuck:
-		sh.end(event)
+	case saga.SagaCompleted, saga.SagaCompensated, saga.SagaStuck, saga.SagaTerminated:
+		sh.end(event, c)
 	default:
-		sh.violate(PlanIsFollowed, "event %T is not known to the model", event)
+		sh.course.event(event, c)
 	}
 }
 
@@ -211,110 +256,24 @@ func (sh *shadow) start(e saga.SagaStarted, c *saga.Commit) {
 		sh.violate(PlanIsFollowed, "run %s under definition %d follows run %q, which is not what its Start says",
 			e.Run, e.Definition, sh.run)
 	}
-	sh.run, sh.status, sh.cancelled, sh.failed, sh.reason = e.Run, saga.StatusRunning, false, "", ""
-	sh.definition = sh.s.w.catalog[sh.s.key.Definition][e.Definition]
-	sh.cargo = cargoOf(e.State)
-	sh.steps = nil
-	for i, n := range sh.definition.Plan().Root.Children {
-		sh.steps = append(sh.steps, &shadowStep{name: n.Name, spec: n.Step, index: i})
-	}
+	sh.run, sh.status, sh.cancelled, sh.reason = e.Run, saga.StatusRunning, false, ""
+	sh.course = sh.s.w.catalog[sh.s.key.Definition][e.Definition].course(sh)
 	sh.own(c.By)
 	if c.By.Command != e.Run {
 		sh.owner = saga.Owner{Command: e.Run}
 		sh.sight(CancelledBeforeStart)
 	}
+	sh.course.begin(e, c)
 	if len(sh.runs) > 0 {
 		sh.sight(RanAgain)
 	}
 }
 
-// attempt checks that the attempt is the one that is due, and gives its step.
-func (sh *shadow) attempt(step string, attempt int, undo bool) *shadowStep {
-	due := sh.dueForward()
-	last := 0
-	if undo {
-		due = sh.dueBackward()
-	}
-	if due != nil {
-		last = due.attempts
-		if undo {
-			last = due.undos
-		}
-	}
-	if due == nil || due.name != step || attempt != last+1 {
-		sh.violate(PlanIsFollowed, "attempt %d of %s (undo: %v), where the plan has %v after attempt %d",
-			attempt, step, undo, due, last)
-		return nil
-	}
-	due.restsUntil = time.Time{}
-	return due
-}
-
-func (s *shadowStep) String() string {
-	if s == nil {
-		return "nothing"
-	}
-	return s.name
-}
-
-// dueForward is the step to do next, if any.
-func (sh *shadow) dueForward() *shadowStep {
-	if sh.status != saga.StatusRunning || sh.failed != "" {
-		return nil
-	}
-	for _, s := range sh.steps {
-		if !s.done {
-			return s
-		}
-	}
-	return nil
-}
-
-// dueBackward is the step to undo next, if any.
-func (sh *shadow) dueBackward() *shadowStep {
-	if sh.status != saga.StatusCompensating {
-		return nil
-	}
-	for _, s := range slices.Backward(sh.steps) {
-		if s.done && s.spec.Undo != nil && !s.undone && !s.undoGaveUp {
-			return s
-		}
-	}
-	return nil
-}
-
-func (sh *shadow) pastPivot() bool {
-	return slices.ContainsFunc(sh.steps, func(s *shadowStep) bool { return s.spec.Pivot && s.done })
-}
-
-func (sh *shadow) checkFailure(f saga.Failure, policy saga.RetryPolicy, attempt int) {
-	spent := policy.Attempts != saga.Unlimited && attempt >= policy.Attempts
-	if f.GaveUp != (f.Permanent || spent) {
-		sh.violate(PlanIsFollowed, "attempt %d of at most %d, permanent: %v, gave up: %v", attempt, policy.Attempts, f.Permanent, f.GaveUp)
-	}
-}
-
-// restsUntil is the time before which the task is not to run.
-func (sh *shadow) restsUntil(t saga.Task) time.Time {
-	for _, s := range sh.steps {
-		if s.name == t.Step {
-			return s.restsUntil
-		}
-	}
-	return time.Time{}
-}
-
-func (sh *shadow) turn(e saga.CompensationStarted) {
-	ok := sh.status == saga.StatusRunning && !sh.pastPivot()
-	switch e.Reason { //nolint:exhaustive // the plans here have no deadlines and no parents
-	case saga.ReasonFailed:
-		ok = ok && sh.failed != "" && e.Step == sh.failed
-	case saga.ReasonCancelled:
-		ok = ok && sh.cancelled
-	}
-	if !ok {
+func (sh *shadow) turn(e saga.CompensationStarted, c *saga.Commit) {
+	if sh.status != saga.StatusRunning || sh.course.pastPivot() || e.Reason == saga.ReasonCancelled && !sh.cancelled {
 		sh.violate(PlanIsFollowed, "compensation of a saga that is %s begins for the reason %q", sh.status, e.Reason)
 	}
+	sh.course.event(e, c)
 	sh.status, sh.reason = saga.StatusCompensating, e.Reason
 }
 
@@ -323,7 +282,7 @@ func (sh *shadow) cancel(e saga.CancelRequested, c *saga.Commit) {
 	if e.ID == c.By.Command && sh.owner != c.By && sh.owner.Delivery > 0 {
 		sh.sight(CancelledWhileRunning)
 	}
-	if sh.pastPivot() {
+	if sh.course.pastPivot() {
 		sh.sight(CancelledPastPivot)
 	}
 }
@@ -334,26 +293,22 @@ func (sh *shadow) timerEvent(event saga.Event, c *saga.Commit) {
 		if sh.timersEver[e.Name] {
 			sh.violate(TimersFireOnce, "timer %s is set a second time", e.Name)
 		}
-		sh.timers[e.Name] = e.Step
+		sh.timers[e.Name] = e
 		sh.timersEver[e.Name] = true
 	case saga.TimerFired:
-		step, pending := sh.timers[e.Name]
+		timer, pending := sh.timers[e.Name]
 		if !pending {
 			sh.violate(TimersFireOnce, "timer %s fires, but is not pending", e.Name)
 		}
 		delete(sh.timers, e.Name)
-		for _, s := range sh.steps {
-			if s.name == step {
-				s.restsUntil = time.Time{}
-			}
-		}
+		sh.course.fired(timer)
 	case saga.TimerCancelled:
 		if _, pending := sh.timers[e.Name]; !pending {
 			sh.violate(TimersFireOnce, "timer %s is cancelled, but is not pending", e.Name)
 		}
 		delete(sh.timers, e.Name)
 	case saga.SagaParked:
-		if len(sh.timers) == 0 {
+		if len(sh.timers) == 0 && !sh.course.waits() {
 			sh.violate(NoSagaIsLost, "version %d parks the saga without a timer", c.Version)
 		}
 		sh.parked = true
@@ -361,42 +316,65 @@ func (sh *shadow) timerEvent(event saga.Event, c *saga.Commit) {
 	}
 }
 
-// end checks that the end is the right one.
-func (sh *shadow) end(event saga.Event) {
-	var gaveUp bool
-	for _, s := range sh.steps {
-		gaveUp = gaveUp || s.undoGaveUp
+// end checks that the end is the right one, as far as every plan has it.
+func (sh *shadow) end(event saga.Event, c *saga.Commit) {
+	if sh.ended() {
+		sh.reopen(event, c) // a stuck run is given up
 	}
-	var right bool
+	sh.course.event(event, c)
+	running := sh.status == saga.StatusRunning
+	right := running
 	switch e := event.(type) {
 	case saga.SagaCompleted:
-		right = sh.status == saga.StatusRunning && sh.failed == "" && sh.dueForward() == nil
 		sh.status = saga.StatusCompleted
 		sh.sight(Completed)
 	case saga.SagaCompensated:
-		right = sh.status == saga.StatusCompensating && sh.dueBackward() == nil && !gaveUp && e.Reason == sh.reason
+		right = !running && e.Reason == sh.reason
 		sh.status = saga.StatusCompensated
 		sh.sight(Compensated)
 	case saga.SagaStuck:
-		if sh.status == saga.StatusCompensating {
-			right = sh.dueBackward() == nil && gaveUp
-			sh.sight(StuckUndo)
-		} else {
-			right = sh.pastPivot() && sh.failed != ""
+		if running {
+			right = sh.course.pastPivot()
 			sh.sight(StuckPastPivot)
+		} else {
+			right = true
+			sh.sight(StuckUndo)
 		}
 		sh.status = saga.StatusStuck
+	case saga.SagaTerminated:
+		right = true
+		sh.status = saga.StatusTerminated
 	}
 	if !right {
 		sh.violate(PlanIsFollowed, "run %s ends with %s", sh.run, saga.EventName(event))
 	}
-	if sh.cancelled && sh.status == saga.StatusCompleted && !sh.pastPivot() {
+	if sh.cancelled && sh.status == saga.StatusCompleted && !sh.course.pastPivot() {
 		sh.violate(CancelIsHonoured, "run %s was to be cancelled, had not passed a pivot, and is %s", sh.run, sh.status)
 	}
 	if len(sh.timers) > 0 {
 		sh.violate(TimersFireOnce, "run %s ends with timers pending: %v", sh.run, sh.timers)
 	}
+	if _, again := sh.firstEnd[sh.run]; !again {
+		sh.firstEnd[sh.run] = sh.s.w.now
+	}
 	sh.runs = append(sh.runs, shadowRun{
-		run: sh.run, status: sh.status, cancelled: sh.cancelled, endedAt: sh.s.w.now, steps: sh.steps,
+		run: sh.run, status: sh.status, cancelled: sh.cancelled, endedAt: sh.firstEnd[sh.run], course: sh.course,
 	})
+}
+
+// reopen takes back that the run is over.
+func (sh *shadow) reopen(event saga.Event, c *saga.Commit) {
+	_, undo := event.(saga.UndoRequested)
+	if undo != (sh.status == saga.StatusCompleted) || !undo && sh.status != saga.StatusStuck {
+		sh.violate(NothingAfterTheEnd, "%s in version %d of a run that is %s", saga.EventName(event), c.Version, sh.status)
+	}
+	sh.runs = sh.runs[:len(sh.runs)-1]
+	sh.status = saga.StatusRunning
+	if undo {
+		sh.reason = saga.ReasonUndone
+	}
+	if sh.reason != "" {
+		sh.status = saga.StatusCompensating
+	}
+	sh.own(c.By)
 }

@@ -22,14 +22,21 @@ var (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestSimulation(t *testing.T) {
+func TestSimulation(t *testing.T) { testSeeds(t, Config{}) }
+
+func TestSimulationOfTheLanguage(t *testing.T) { testSeeds(t, Config{Language: true}) }
+
+// testSeeds simulates the seeds that the flags ask for.
+func testSeeds(t *testing.T, conf Config) {
+	t.Helper()
 	if *seedFlag != 0 {
-		replay(t, *seedFlag)
+		conf.Seed = *seedFlag
+		replay(t, conf)
 		return
 	}
 	var reached [situations]int
 	var failed, steps int
-	for r := range simulate(*seedsFlag) {
+	for r := range simulate(conf, *seedsFlag) {
 		steps += r.Steps
 		for _, s := range AllSituations() {
 			if r.Seen.Has(s) {
@@ -40,8 +47,8 @@ func TestSimulation(t *testing.T) {
 			continue
 		}
 		if failed++; failed <= 10 {
-			t.Errorf("seed %d: %v\nreplay it with: go test ./testutil/simulation -run TestSimulation -simulation.seed=%d -v",
-				r.Seed, r.Violations[0], r.Seed)
+			t.Errorf("seed %d: %v\nreplay it with: go test ./testutil/simulation -run '^%s$' -simulation.seed=%d -v",
+				r.Seed, r.Violations[0], t.Name(), r.Seed)
 		}
 	}
 	t.Logf("%d seeds, %d failed, %d steps each", *seedsFlag, failed, steps/int(*seedsFlag))
@@ -54,10 +61,12 @@ func TestSimulation(t *testing.T) {
 }
 
 // replay simulates one seed and tells all that happened.
-func replay(t *testing.T, seed uint64) {
+func replay(t *testing.T, conf Config) {
+	t.Helper()
 	var transcript strings.Builder
-	r := Run(Config{Seed: seed, Transcript: &transcript})
-	t.Logf("seed %d:\n%s", seed, transcript.String())
+	conf.Transcript = &transcript
+	r := Run(conf)
+	t.Logf("seed %d:\n%s", conf.Seed, transcript.String())
 	t.Logf("%d steps in %v; reached: %v", r.Steps, r.Took, r.Seen)
 	for _, v := range r.Violations {
 		t.Error(v)
@@ -66,7 +75,7 @@ func replay(t *testing.T, seed uint64) {
 
 // simulate runs the seeds from 1 to last, as many at a time as there are processors, and gives their reports as they
 // come.
-func simulate(last uint64) iter.Seq[Report] {
+func simulate(conf Config, last uint64) iter.Seq[Report] {
 	return func(yield func(Report) bool) {
 		reports := make(chan Report)
 		var taken atomic.Uint64
@@ -74,7 +83,9 @@ func simulate(last uint64) iter.Seq[Report] {
 		for range runtime.GOMAXPROCS(0) {
 			workers.Go(func() {
 				for seed := taken.Add(1); seed <= last; seed = taken.Add(1) {
-					reports <- Run(Config{Seed: seed})
+					conf := conf
+					conf.Seed = seed
+					reports <- Run(conf)
 				}
 			})
 		}

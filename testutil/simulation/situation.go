@@ -54,6 +54,14 @@ const (
 	LogUnknown                             // a worker's build did not know what is in the log
 	PeriodicSnapshot                       // a log grew past the distance of two snapshots
 	HandlerPanicked                        // a handler panicked
+	SeveralAtOnce                          // an activation ran several handlers at once
+	ResultsTogether                        // results of several handlers came together
+	EffectInVain                           // a handler had its effect after its activation was over
+	Asked                                  // a state was asked
+	ChildBegun                             // a child was started
+	ChildRecalled                          // a child was told to undo what it has done
+	PausedToTheEnd                         // a saga was paused until nothing else was left to do
+	Helped                                 // an operator dealt with a saga that was stuck
 	situations            = iota
 )
 
@@ -72,6 +80,8 @@ var situationNames = [situations]string{
 	CancelledPastPivot: "cancel past the pivot", CancelledAfterEnd: "cancel after the end",
 	CancelRejected: "cancel of no run", CancelledInDoubt: "cancel in doubt", VersionUnknown: "version unknown", LogUnknown: "log unknown",
 	PeriodicSnapshot: "periodic snapshot", HandlerPanicked: "handler panicked",
+	SeveralAtOnce: "several handlers at once", ResultsTogether: "results together", EffectInVain: "effect in vain", Asked: "asked",
+	ChildBegun: "child begun", ChildRecalled: "child recalled", PausedToTheEnd: "paused to the end", Helped: "helped by an operator",
 }
 
 func (s Situation) String() string { return situationNames[s] }

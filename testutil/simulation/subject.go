@@ -17,8 +17,12 @@ type subject struct {
 	starts   []saga.Start
 	storedAt []time.Duration // of each commit
 	shadow   *shadow
-	runsLeft int                        // how many more runs the clients want after the first
-	cancels  int                        // sent, for ids
+	runsLeft int // how many more runs the clients want after the first
+	cancels  int // sent, for ids
+	orders   int // and signals sent, for ids
+	nudges   int // how often it was helped along
+	helped   int // how often it was stuck
+	parent   *saga.Parent
 	lost     map[string]bool            // timers whose schedule was lost and not set again
 	runners  map[saga.Owner]*activation // which have run a handler
 }
@@ -30,17 +34,20 @@ const noRun = "no-such-run"
 func (w *world) openSagas() {
 	for i := range 1 + w.rng.IntN(4) {
 		definition := fmt.Sprintf("d%d", w.rng.IntN(len(w.catalog)))
-		s := &subject{
-			w: w, key: saga.Key{Definition: definition, ID: fmt.Sprintf("s%d", i)}, lost: map[string]bool{}, runners: map[saga.Owner]*activation{},
-		}
+		s := w.newSubject(saga.Key{Definition: definition, ID: fmt.Sprintf("s%d", i)})
 		if w.chance(0.3) {
 			s.runsLeft = 1 + w.rng.IntN(3)
 		}
-		s.shadow = newShadow(s)
-		w.subjects = append(w.subjects, s)
-		w.byKey[s.key] = s
 		w.after(w.between(0, 200*time.Millisecond), s.start)
 	}
+}
+
+func (w *world) newSubject(key saga.Key) *subject {
+	s := &subject{w: w, key: key, lost: map[string]bool{}, runners: map[saga.Owner]*activation{}}
+	s.shadow = newShadow(s)
+	w.subjects = append(w.subjects, s)
+	w.byKey[s.key] = s
+	return s
 }
 
 // send stores a command.
@@ -67,9 +74,7 @@ func (s *subject) start() {
 	if s.w.chance(0.2) {
 		s.w.after(s.w.between(0, time.Second), s.start)
 	}
-	for range pick(s.w.rng, 0, 0, 1, 1, 2) {
-		s.w.after(s.soon(), s.cancel)
-	}
+	s.deeds()
 	if s.w.chance(0.03) {
 		s.w.after(s.soon(), func() { s.sendCancel(noRun) })
 	}
@@ -82,13 +87,16 @@ func (s *subject) soon() time.Duration {
 
 func (s *subject) sendStart(previous string) {
 	versions := len(s.w.catalog[s.key.Definition])
-	state, err := json.Marshal(Cargo{Hash: s.w.rng.Uint64()})
+	state, err := json.Marshal(Cargo{Hash: s.w.rng.Uint64() >> 12})
 	if err != nil {
 		panic(err)
 	}
 	start := saga.Start{
 		Run: fmt.Sprintf("%s-r%d", s.key.ID, len(s.starts)+1), Definition: s.w.rng.IntN(versions + 1),
 		Previous: previous, Time: s.w.clock(),
+	}
+	if s.w.conf.Language && s.w.chance(0.15) {
+		start.Deadline = s.w.clock().Add(s.w.between(0, pick(s.w.rng, time.Second, 20*time.Second)))
 	}
 	if start.State, err = saga.ParseState(state); err != nil {
 		panic(err)
@@ -105,9 +113,7 @@ func (s *subject) again() {
 		return
 	}
 	s.sendStart(latest.Run)
-	for range pick(s.w.rng, 0, 0, 0, 1) {
-		s.w.after(s.soon(), s.cancel)
-	}
+	s.deeds()
 	if s.w.chance(0.2) {
 		s.w.after(s.w.between(0, time.Second), s.again)
 	}
@@ -185,8 +191,11 @@ func (s *subject) handlerStarts(a *activation, task saga.Task) {
 	if in := a.core.Instance(); len(in.Unsettled) > 0 && in.Cancel != nil && !task.Undo {
 		s.w.sight(CancelledInDoubt)
 	}
+	if s.shadow.ownedBy(me) || opening && (s.shadow.version == 0 || s.shadow.ownedBy(saga.Owner{Command: me.Command})) {
+		s.shadow.starts(a, task)
+	}
 	if s.shadow.ownedBy(me) && !s.w.skewed {
-		if at := s.shadow.restsUntil(task); at.After(s.w.clock()) {
+		if at := s.shadow.course.restsUntil(task); at.After(s.w.clock()) {
 			s.w.violate(RestIsKept, s.key, "%s runs %v before its time", taskName(task), at.Sub(s.w.clock()))
 		}
 	}
@@ -198,6 +207,11 @@ func (s *subject) finishes(a *activation, action saga.Action) {
 	case saga.Timer:
 		if action.Do == saga.ActAck && !s.shadow.timersEver[cmd.Name] {
 			s.w.sight(OrphanTimer)
+		}
+	case saga.Signal:
+		f, ok := s.shadow.course.(*flow)
+		if action.Do == saga.ActAck && ok && !f.seen[cmd.ID] && len(s.shadow.firstEnd) == 0 && (cmd.Run == "" || cmd.Run == s.shadow.run) {
+			s.w.violate(SignalsAreTakenOnce, s.key, "%s is acknowledged and not in the log of a saga that has not ended", a.m)
 		}
 	case saga.Cancel:
 		if action.Do == saga.ActAck && !a.committed && s.shadow.run == cmd.Run && s.shadow.ended() && !s.shadow.cancelled {

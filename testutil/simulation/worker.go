@@ -61,7 +61,7 @@ func (wk *worker) start() {
 func (wk *worker) clock() time.Time { return wk.w.clock().Add(wk.skew) }
 
 // definition gives what the worker knows of a version, or nil; version 0 is the highest that it knows.
-func (wk *worker) definition(name string, version int) *saga.Definition[Cargo] {
+func (wk *worker) definition(name string, version int) *definition {
 	versions := wk.w.catalog[name]
 	if version == 0 {
 		version = min(len(versions), wk.newest)

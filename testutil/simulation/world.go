@@ -16,6 +16,8 @@ type Config struct {
 	Seed uint64
 	// Broken is a safety rule to break on purpose. Default: none.
 	Broken Mutation
+	// Language has plans of all constructs, at random, in place of rows of steps.
+	Language bool
 	// Transcript takes a line for everything that happens. Default: nowhere.
 	Transcript io.Writer
 }
@@ -44,7 +46,7 @@ type Report struct {
 }
 
 // maxSteps bounds a run. A world in which nothing is stuck needs a tenth of it.
-const maxSteps = 10_000
+const maxSteps = 50_000
 
 // maxViolations is how many violations a run tells of before it stops: what follows the first is mostly its
 // consequence.
@@ -82,6 +84,7 @@ type world struct {
 	participants *participants
 	subjects     []*subject
 	byKey        map[saga.Key]*subject
+	published    map[string]int // emissions, by their ids
 
 	hazards   hazards
 	parkAfter time.Duration
@@ -98,14 +101,18 @@ func newWorld(conf Config) *world {
 	w := &world{
 		conf:  conf,
 		rng:   rand.New(rand.NewPCG(conf.Seed, 0x6a657473616761)),
-		byKey: map[saga.Key]*subject{},
+		byKey: map[saga.Key]*subject{}, published: map[string]int{},
 	}
 	w.hazards = newHazards(w.rng)
 	w.parkAfter = pick(w.rng, 200*time.Millisecond, time.Second, saga.DefaultParkAfter)
 	w.store = newStore(w)
 	w.consumer = &consumer{w: w}
 	w.participants = newParticipants(w)
-	w.catalog = newCatalog(w.rng)
+	if conf.Language {
+		w.catalog = newLanguageCatalog(w)
+	} else {
+		w.catalog = newCatalog(w.rng)
+	}
 	return w
 }
 
@@ -123,6 +130,9 @@ func (w *world) play() bool {
 	for len(w.violations) < maxViolations {
 		next, ok := w.agenda.next()
 		if !ok {
+			if w.conf.Language && w.nudge() {
+				continue
+			}
 			return true
 		}
 		if w.steps++; w.steps > maxSteps {
