@@ -207,7 +207,7 @@ const caughtUp = 1000
 func (s *supervision) finish(ctx context.Context, g Generations) (Generations, error) {
 	p := s.p
 	for _, stream := range p.conf.Source.Streams() {
-		lag, err := p.conf.Source.Lag(ctx, stream, feedPrefix+g.Next)
+		lag, err := Lag(ctx, p.conf.Source, stream, g.Next)
 		if err != nil || lag > caughtUp {
 			return g, nil //nolint:nilerr // it has not been begun, or cannot be asked: not yet
 		}
@@ -243,6 +243,11 @@ func (s *supervision) clean(ctx context.Context, g Generations) error {
 		return generation >= g.Current
 	})
 	return err
+}
+
+// Lag gives how many records of a stream a generation of the read models does not have yet.
+func Lag(ctx context.Context, source Source, stream, generation string) (uint64, error) {
+	return source.Lag(ctx, stream, feedPrefix+generation)
 }
 
 // following is a goroutine that follows one stream for one generation.

@@ -16,6 +16,7 @@ type app struct {
 	in       io.Reader
 	out, err io.Writer
 	conn     connection
+	redis    string // where the read models are
 	output   string // "text" or "json"
 	begun    bool   // the command line was in order, and its command runs
 }
@@ -73,13 +74,22 @@ func (a *app) root() *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.StringVarP(&a.output, "output", "o", "text", "how to print: text or json")
 	a.conn.flags(flags)
+	flags.StringVar(&a.redis, "redis", "", "URL of the Redis with the read models (env "+redisVariable+")")
 	root.AddCommand(
 		a.demo(), a.dev(), a.start(), a.get(), a.history(), a.cancel(), a.doctor(), a.version(),
 		&cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: exitHelp},
 	)
 	root.AddCommand(a.operations()...)
-	for _, c := range root.Commands() {
-		if c.Args == nil {
+	root.AddCommand(a.list(), a.count(), a.steps(), a.projections())
+	a.prepare(root)
+	return root
+}
+
+// prepare has the commands below one check their arguments, and take note that they run.
+func (a *app) prepare(parent *cobra.Command) {
+	for _, c := range parent.Commands() {
+		a.prepare(c)
+		if c.Args == nil && !c.HasSubCommands() {
 			c.Args = arguments()
 		}
 		if do := c.RunE; do != nil {
@@ -89,7 +99,6 @@ func (a *app) root() *cobra.Command {
 			}
 		}
 	}
-	return root
 }
 
 // arguments has a command take just these arguments.

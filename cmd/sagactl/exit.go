@@ -10,6 +10,7 @@ import (
 
 	"github.com/jetsaga/jetsaga/engine"
 	"github.com/jetsaga/jetsaga/examples/order/shop"
+	"github.com/jetsaga/jetsaga/projections"
 	"github.com/jetsaga/jetsaga/saga"
 	"github.com/jetsaga/jetsaga/streams"
 	"github.com/jetsaga/jetsaga/streams/embedded"
@@ -34,7 +35,7 @@ const exitHelp = `Exit codes:
   1    it ran, and the answer is no: the books do not balance, doctor found something, or a saga that was waited for
        did not complete
   2    the command line, a name or an input is wrong; nothing was done
-  3    no server, no JetStream, a server that is too old, or no sagas in this namespace
+  3    no server, no JetStream, a server that is too old, no sagas in this namespace, no Redis, or no read models in it yet
   4    there is no such saga, no such version of it, or no such plan
   5    something else was there first: the saga was started before, has ended, or is in no state for what was asked of it;
        the directory or the port is in use
@@ -80,6 +81,9 @@ func exitCode(err error) int {
 		known   *engine.AlreadyStartedError
 		ended   *engine.EndedError
 		refused *engine.RefusedError
+		query   *projections.QueryError
+		unbuilt *projections.NotReadyError
+		down    *redisDown
 	)
 	switch {
 	case err == nil:
@@ -88,12 +92,13 @@ func exitCode(err error) int {
 		return exitNo
 	case errors.Is(err, context.Canceled):
 		return exitStopped
-	case errors.As(err, &usage), errors.As(err, &name), errors.As(err, &orders), errors.As(err, &large),
+	case errors.As(err, &usage), errors.As(err, &name), errors.As(err, &orders), errors.As(err, &large), errors.As(err, &query),
 		errors.Is(err, engine.ErrStateTooLarge):
 		return exitUsage
-	case errors.As(err, &drift), errors.As(err, &corrupt), errors.As(err, &unknown), errors.As(err, &ledger):
+	case errors.As(err, &drift), errors.As(err, &corrupt), errors.As(err, &unknown), errors.As(err, &ledger),
+		errors.Is(err, projections.ErrNewer):
 		return exitDamaged
-	case errors.As(err, &server), errors.As(err, &away), errors.Is(err, streams.ErrNotFound),
+	case errors.As(err, &server), errors.As(err, &away), errors.As(err, &down), errors.As(err, &unbuilt), errors.Is(err, streams.ErrNotFound),
 		errors.Is(err, nats.ErrTimeout), errors.Is(err, nats.ErrNoResponders), errors.Is(err, context.DeadlineExceeded):
 		return exitServer
 	case errors.Is(err, engine.ErrNotFound), errors.Is(err, errNoVersion), errors.Is(err, streams.ErrNoPlan):

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"os"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+
+	"github.com/jetsaga/jetsaga/engine"
+)
+
+// redisVariable is the environment's name for the address of Redis, which may hold a password.
+const redisVariable = "REDIS_URL"
+
+// redisDown tells that Redis cannot be reached.
+type redisDown struct {
+	where string
+	err   error
+}
+
+func (e *redisDown) Error() string {
+	return fmt.Sprintf("cannot reach Redis at %s: %v", e.where, e.err)
+}
+func (e *redisDown) Unwrap() error { return e.err }
+
+// dialRedis connects to where the read models are. A URL with addr= names further nodes of a cluster.
+func (a *app) dialRedis(ctx context.Context) (redis.UniversalClient, error) {
+	address := a.redis
+	if address == "" {
+		address = os.Getenv(redisVariable)
+	}
+	if address == "" {
+		return nil, usagef("where is Redis? Set --redis, or %s, to redis://host:6379/0", redisVariable)
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return nil, usagef("--redis, or %s, is no address such as redis://localhost:6379/0", redisVariable)
+	}
+	logging.Disable() // what fails is told once
+	var rdb redis.UniversalClient
+	if u.Query().Has("addr") {
+		var opts *redis.ClusterOptions
+		if opts, err = redis.ParseClusterURL(address); err == nil {
+			rdb = redis.NewClusterClient(opts)
+		}
+	} else {
+		var opts *redis.Options
+		if opts, err = redis.ParseURL(address); err == nil {
+			rdb = redis.NewClient(opts)
+		}
+	}
+	if err != nil {
+		return nil, usagef("--redis, or %s, does not suit: see docs/read-models.md for its form", redisVariable)
+	}
+	ctx, cancel := a.asking(ctx)
+	defer cancel()
+	if err := rdb.Ping(ctx).Err(); err != nil {
+		_ = rdb.Close()
+		return nil, &redisDown{u.Host, err}
+	}
+	return rdb, nil
+}
+
+// modelled is a client with read models.
+type modelled struct {
+	*engine.Client
+	rdb redis.UniversalClient
+	nc  io.Closer
+}
+
+func (m *modelled) close() {
+	_ = m.rdb.Close()
+	_ = m.nc.Close()
+}
+
+// closer makes a connection's Close one that gives an error.
+type closer func()
+
+func (c closer) Close() error {
+	c()
+	return nil
+}
+
+// modelled connects to NATS and to Redis. The caller closes what it gives.
+func (a *app) modelled(ctx context.Context, logger *slog.Logger) (*modelled, error) {
+	rdb, err := a.dialRedis(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, nc, err := a.clientBy(ctx, func(ctx context.Context, conf engine.Config) (*engine.Client, error) {
+		conf.Redis = rdb
+		if logger != nil {
+			conf.Logger = logger
+		}
+		return engine.OpenClient(ctx, conf)
+	})
+	if err != nil {
+		_ = rdb.Close()
+		return nil, err
+	}
+	return &modelled{c, rdb, closer(nc.Close)}, nil
+}
