@@ -47,15 +47,6 @@ func (b Bag) clone() Bag { return Bag{maps.Clone(b.fields)} }
 
 func (b Bag) equal(other Bag) bool { return maps.Equal(b.fields, other.fields) }
 
-func (b Bag) state() saga.State {
-	data, _ := b.MarshalJSON() // cannot fail
-	s, err := saga.ParseState(data)
-	if err != nil {
-		panic(err)
-	}
-	return s
-}
-
 func (b *Bag) set(field string, value uint64) {
 	if b.fields == nil {
 		b.fields = map[string]uint64{}
@@ -95,8 +86,8 @@ func (b *Bag) carry(n *spec, key string, undo bool, payload uint64) {
 }
 
 // work is the handler of a step, or of its undo.
-func (n *spec) work(undo bool) saga.Handler[Bag] {
-	return func(ctx context.Context, b *Bag) error { return n.perform(ctx, b, undo, 0) }
+func (s *spec) work(undo bool) saga.Handler[Bag] {
+	return func(ctx context.Context, b *Bag) error { return s.perform(ctx, b, undo, 0) }
 }
 
 // ping is the payload of a signal.
@@ -105,10 +96,10 @@ type ping struct {
 }
 
 // take is the handler of a wait.
-func (n *spec) take(ctx context.Context, b *Bag, p ping) error { return n.perform(ctx, b, false, p.N) }
+func (s *spec) take(ctx context.Context, b *Bag, p ping) error { return s.perform(ctx, b, false, p.N) }
 
 // perform calls the participant and then changes the state.
-func (n *spec) perform(ctx context.Context, b *Bag, undo bool, payload uint64) error {
+func (s *spec) perform(ctx context.Context, b *Bag, undo bool, payload uint64) error {
 	call := ctx.Value(callKey{}).(*call)
 	info := saga.FromContext(ctx)
 	if ctx.Err() != nil && !call.deaf {
@@ -122,8 +113,8 @@ func (n *spec) perform(ctx context.Context, b *Bag, undo bool, payload uint64) e
 		return err
 	}
 	delete(b.fields, "forgotten")
-	b.carry(n, info.StepKey, undo, payload)
-	if n.emits {
+	b.carry(s, info.StepKey, undo, payload)
+	if s.emits {
 		return saga.Emit(ctx, "news", b.fields[info.StepKey])
 	}
 	return nil

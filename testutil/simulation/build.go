@@ -11,8 +11,7 @@ import (
 // definition is one version of a definition, with what the model knows of it.
 type definition struct {
 	saga.Runnable
-	root *spec // nil for a row of steps
-	row  []*spec
+	root *spec            // nil for a row of steps
 	find map[string]*spec // the nodes by name
 	bags *saga.Definition[Bag]
 }
@@ -176,7 +175,10 @@ func (s *spec) buildAwait(w *world) saga.Node[Bag] {
 	case knock.Name():
 		n = saga.Await(s.name, knock, s.take)
 	default:
-		n = saga.Approval(s.name, func(b *Bag, d saga.Decision) { b.set("approval:"+s.name, uint64(len(d.By))) })
+		n = saga.Approval(s.name, func(b *Bag, d saga.Decision) error {
+			b.set("approval:"+s.name, uint64(len(d.By)))
+			return d.Err()
+		})
 	}
 	n = n.Retry(s.retry)
 	if late := s.branch(timeoutLabel); late != nil {

@@ -275,7 +275,12 @@ func (f *flow) stands(p place) standing {
 func (f *flow) stepStands(p place) standing {
 	s, b := f.step(p), f.block(p)
 	switch {
+	case s.undoGaveUp && p.goesOn():
+		return broken
 	case s.gaveUp:
+		if p.undo != nil && s.mayBeDone() && p.goesOn() {
+			return going
+		}
 		if instead := p.branch(fallbackLabel); instead != nil {
 			return f.stands(p.kid(instead))
 		}
@@ -295,6 +300,11 @@ func (f *flow) stepStands(p place) standing {
 	default:
 		return going
 	}
+}
+
+// goesOn reports whether a saga goes on when the step has failed for good: what it may have done is undone first.
+func (s *spec) goesOn() bool {
+	return s.kind == saga.KindStep && (s.option || s.branch(fallbackLabel) != nil)
 }
 
 func (f *flow) raceStands(p place, b *flowBlock) standing {
@@ -500,7 +510,7 @@ func (f *flow) undoFault(p place) string {
 	case f.leftBelow(p):
 		return "what ran in its place is not undone"
 	}
-	given := f.status == saga.StatusCompensating
+	given := f.status == saga.StatusCompensating || s.gaveUp && p.goesOn()
 	for c := p; c.parent != nil; c = c.up() {
 		up := c.up()
 		b := f.block(up)

@@ -141,7 +141,7 @@ func (f *flow) completed(e saga.StepCompleted, c *saga.Commit) {
 	b := f.block(p)
 	delete(f.unsettled, e.Step)
 	f.outbox = append(f.outbox, e.Emits...)
-	switch p.kind { //nolint:exhaustive // the others have no results
+	switch p.kind {
 	case saga.KindAwait:
 		if b.signal == nil || e.Signal != b.signal.ID {
 			f.violate(SignalsAreTakenOnce, "%s completes with the signal %q, where it has taken %v", e.Step, e.Signal, b.signal)
@@ -526,7 +526,7 @@ func (f *flow) childEvent(event saga.Event) {
 			return
 		}
 		b := f.block(p)
-		if e.Version < b.version || e.Version == b.version && (b.refused || !e.Refused) {
+		if e.Version < b.version || e.Version == b.version && !b.recalled && b.status == e.Status && (b.refused || !e.Refused) {
 			f.violate(PlanIsFollowed, "the child of %s ends at version %d after version %d", e.Step, e.Version, b.version)
 		}
 		b.status, b.state, b.version, b.refused, b.recalled = e.Status, e.State, e.Version, e.Refused, false
@@ -589,7 +589,7 @@ func (f *flow) retry(key string) {
 	case s.undoGaveUp:
 		s.undoGaveUp, s.undos, s.restsUntil = false, 0, time.Time{}
 		b := f.block(p)
-		b.recalled, b.refused = false, false
+		b.recalled, b.refused, b.status = false, false, ""
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/jetsaga/jetsaga/saga"
@@ -99,19 +98,13 @@ func (a *activation) startChild(action saga.Action, result *saga.Result, arrives
 
 // recall tells a child to undo what it has done.
 func (a *activation) recall(action saga.Action, _ *saga.Result, arrives bool) {
-	info := a.info(action)
-	child := *a.core.Instance().Blocks[action.Task.Step].Child
+	child, undo, _ := a.core.Instance().Recall(action.Task.Step, a.w.clock())
 	if !arrives {
 		return
 	}
 	a.w.sight(ChildRecalled)
-	s := a.w.byKey[child.Ref.Key]
-	a.w.after(a.w.between(0, 20*a.w.latency()), func() {
-		s.send(saga.Undo{Order: saga.Order{
-			ID:  child.Ref.Run + "-undo-" + strconv.FormatUint(child.Version, 10) + "-" + strconv.Itoa(action.Task.Attempt),
-			Run: child.Ref.Run, Reason: "its parent is undone", By: info.Key.String(), Time: a.w.clock(),
-		}})
-	})
+	s := a.w.byKey[child]
+	a.w.after(a.w.between(0, 20*a.w.latency()), func() { s.send(undo) })
 }
 
 // deeds are what clients and operators do with a saga while it lives.

@@ -55,7 +55,7 @@ func (a *activation) runTask(action saga.Action) {
 	a.m.subject.handlerStarts(a, action.Task)
 	a.w.say("%s: runs %s", a, taskName(action.Task))
 	beside := len(a.runs) > 0 || action.More || !action.Until.IsZero()
-	switch action.Task.Kind { //nolint:exhaustive // the others are asked
+	switch action.Task.Kind {
 	case saga.TaskStart, saga.TaskRecall:
 		a.runMessage(action)
 	default:

@@ -143,7 +143,7 @@ func (sh *shadow) checkAuthor(c *saga.Commit) {
 	order := slices.ContainsFunc(c.Events, func(e saga.Event) bool { order, _ := isOrder(e); return order })
 	switch {
 	case sh.status == "" || sh.ended():
-		if !starts && !(order && sh.ended()) {
+		if !starts && (!order || !sh.ended()) {
 			sh.violate(NothingAfterTheEnd, "version %d by %v: %v", c.Version, c.By, eventNames(c))
 		}
 	case sh.parked:

@@ -86,6 +86,9 @@ var situationNames = [situations]string{
 
 func (s Situation) String() string { return situationNames[s] }
 
+// OfTheLanguage reports whether only plans of all constructs get into the situation, and not rows of steps.
+func (s Situation) OfTheLanguage() bool { return s >= SeveralAtOnce }
+
 // Situations is a set of them.
 type Situations uint64
 
