@@ -5,7 +5,7 @@ SHELL       := bash
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT         := $(or $(shell go env GOBIN),$(shell go env GOPATH)/bin)/golangci-lint
 
-# For each fuzz target; how many schedules to simulate; the percentage of saga that its own tests have to cover.
+# For each fuzz target; how many schedules to simulate; the percentage of saga that its tests have to cover.
 FUZZTIME  ?= 10s
 SEEDS     ?= 100000
 MIN_COVER := 95
@@ -37,8 +37,8 @@ fmt: ## format the code as lint wants it
 	$(GOLANGCI_LINT) fmt
 
 .PHONY: cover
-cover: ## the coverage of saga by its own tests, which has a minimum
-	go test -coverprofile=coverage.out ./saga
+cover: ## the coverage of saga by its own tests and those of the kit that runs it in memory, which has a minimum
+	go test -coverpkg=./saga -coverprofile=coverage.out ./saga ./testutil/sagatest
 	@go tool cover -func=coverage.out | awk -v min=$(MIN_COVER) '/^total:/ { got = $$3 } \
 		END { print "saga: " got " covered, above " min "% demanded"; exit got + 0 <= min }'
 
