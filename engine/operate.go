@@ -205,7 +205,7 @@ func (c *Client) Skip(ctx context.Context, key saga.Key, step string, opts ...Re
 	return c.order(ctx, key, "skip", opts, func(in *saga.Instance) string {
 		s := in.Steps.Get(step)
 		switch {
-		case in.Ended() && !slices.Contains(in.Stuck, step):
+		case in.Ended() && !in.StuckAt(step):
 			return hasEnded(in) + fmt.Sprintf(", and not because of step %q", step)
 		case s.Status == saga.StepDone || s.Status == saga.StepUndone:
 			return fmt.Sprintf("step %q is %s already", step, s.Status)
@@ -217,7 +217,10 @@ func (c *Client) Skip(ctx context.Context, key saga.Key, step string, opts ...Re
 // Resolve tells a stuck saga that a step whose compensation failed for good was undone by other means.
 func (c *Client) Resolve(ctx context.Context, key saga.Key, step string, opts ...RequestOption) error {
 	return c.order(ctx, key, "resolve", opts, func(in *saga.Instance) string {
-		if in.Steps.Get(step).Status != saga.StepUndoGaveUp {
+		switch {
+		case in.Ended() && !in.StuckAt(step):
+			return hasEnded(in) + fmt.Sprintf(", and not because of step %q", step)
+		case in.Steps.Get(step).Status != saga.StepUndoGaveUp:
 			return fmt.Sprintf("the compensation of step %q has not failed for good", step)
 		}
 		return ""

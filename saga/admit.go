@@ -305,14 +305,17 @@ func (a *Activation) orders(cmd operator) (Event, error) {
 		switch {
 		case a.plan.Step(cmd.Step) == nil:
 			return nil, fmt.Errorf("the definition has no step %q", cmd.Step)
-		case a.in.Ended() && !slices.Contains(a.in.Stuck, cmd.Step):
+		case a.in.Ended() && !a.in.StuckAt(cmd.Step):
 			return nil, fmt.Errorf("the saga has ended %s, and not because of step %q", a.in.Status, cmd.Step)
 		case s.Status == StepDone || s.Status == StepUndone:
 			return nil, fmt.Errorf("step %q is %s already", cmd.Step, s.Status)
 		}
 		return StepSkipped(cmd), nil
 	case Resolve:
-		if s := a.in.Steps.Get(cmd.Step); s.Status != StepUndoGaveUp {
+		switch s := a.in.Steps.Get(cmd.Step); {
+		case a.in.Ended() && !a.in.StuckAt(cmd.Step):
+			return nil, fmt.Errorf("the saga has ended %s, and not because of step %q", a.in.Status, cmd.Step)
+		case s.Status != StepUndoGaveUp:
 			return nil, fmt.Errorf("the compensation of step %q has not failed for good", cmd.Step)
 		}
 		return StepResolved(cmd), nil
@@ -334,7 +337,7 @@ func (a *Activation) orderRetry(cmd Retry) (Event, error) {
 	for _, step := range steps {
 		switch s := a.in.Steps.Get(step); s.Status {
 		case StepRetrying, StepUndoRetrying, StepGaveUp, StepUndoGaveUp:
-			if a.in.Ended() && !slices.Contains(a.in.Stuck, step) {
+			if a.in.Ended() && !a.in.StuckAt(step) {
 				return nil, fmt.Errorf("the saga has ended %s, and not because of step %q", a.in.Status, step)
 			}
 		default:

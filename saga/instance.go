@@ -130,6 +130,12 @@ func NewInstance(key Key) *Instance { return &Instance{Key: key} }
 // Ended reports whether the saga has come to an end.
 func (in *Instance) Ended() bool { return in.Status.Ended() }
 
+// StuckAt reports whether the saga is stuck at a step, so that an operator may have it go on from there. Any other end is
+// final: a saga that was stuck and has been terminated is not stuck any more.
+func (in *Instance) StuckAt(step string) bool {
+	return in.Status == StatusStuck && slices.Contains(in.Stuck, step)
+}
+
 // Fold gives the saga that a log tells of. The commits begin with version 1 or with a snapshot and have no
 // holes; otherwise the error is a [*CorruptError].
 func Fold(key Key, commits []Commit) (*Instance, error) {
