@@ -13,13 +13,25 @@ import (
 // other work; call its Run. A worker with Redis has one of its own. The error is [ErrNoRedis] where the client has none.
 func (c *Client) Projector() (*projections.Projector, error) { return newProjector(c.conf, c.ns) }
 
+// View gives what keeps a read model of the user's own up with the streams; call its Run. Any number may run.
+func (c *Client) View(v projections.View) (*projections.Projector, error) {
+	if c.conf.Redis == nil {
+		return nil, ErrNoRedis
+	}
+	return projections.NewViewProjector(projectorConfig(c.conf, c.ns), v)
+}
+
+func projectorConfig(conf Config, ns *streams.Namespace) projections.ProjectorConfig {
+	return projections.ProjectorConfig{
+		Redis: conf.Redis, Source: source{ns}, Logger: conf.Logger, MeterProvider: conf.MeterProvider,
+	}
+}
+
 func newProjector(conf Config, ns *streams.Namespace) (*projections.Projector, error) {
 	if conf.Redis == nil {
 		return nil, ErrNoRedis
 	}
-	return projections.NewProjector(projections.ProjectorConfig{
-		Redis: conf.Redis, Source: source{ns}, Logger: conf.Logger, MeterProvider: conf.MeterProvider,
-	})
+	return projections.NewProjector(projectorConfig(conf, ns))
 }
 
 // project runs a worker's projector, where it is to have one, until the returned function is called, which waits for

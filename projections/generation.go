@@ -46,16 +46,21 @@ type Generations struct {
 
 // generations reads which read models there are.
 func generations(ctx context.Context, rdb redis.UniversalClient, namespace string) (Generations, error) {
-	fields, err := rdb.HGetAll(ctx, metaKey(namespace)).Result()
+	return generationsAt(ctx, rdb, metaKey(namespace))
+}
+
+// generationsAt reads a marker.
+func generationsAt(ctx context.Context, rdb redis.UniversalClient, marker string) (Generations, error) {
+	fields, err := rdb.HGetAll(ctx, marker).Result()
 	if err != nil {
-		return Generations{}, fmt.Errorf("namespace %q: reading which read models there are: %w", namespace, err)
+		return Generations{}, fmt.Errorf("reading %s: %w", marker, err)
 	}
 	g := Generations{Epoch: fields["epoch"], Current: fields["current"], Next: fields["next"], Why: fields["why"]}
 	if ms, err := strconv.ParseInt(fields["began"], 10, 64); err == nil {
 		g.Began = time.UnixMilli(ms).UTC()
 	}
 	if format, err := strconv.Atoi(fields["format"]); err == nil && format > modelFormat {
-		return g, fmt.Errorf("namespace %q: %w", namespace, ErrNewer)
+		return g, fmt.Errorf("%s: %w", marker, ErrNewer)
 	}
 	return g, nil
 }
@@ -110,10 +115,13 @@ return 1
 // the current one and switches to it when it has caught up; readers see one or the other. It gives the generation's
 // name; one that is under construction already is not begun again.
 func Rebuild(ctx context.Context, rdb redis.UniversalClient, namespace, why string) (string, error) {
-	next, err := rebuildScript.Run(ctx, rdb, []string{metaKey(namespace)},
-		newGeneration(), time.Now().UnixMilli(), why).Text()
+	return rebuildAt(ctx, rdb, metaKey(namespace), namespace, why)
+}
+
+func rebuildAt(ctx context.Context, rdb redis.UniversalClient, marker, namespace, why string) (string, error) {
+	next, err := rebuildScript.Run(ctx, rdb, []string{marker}, newGeneration(), time.Now().UnixMilli(), why).Text()
 	if err != nil {
-		return "", fmt.Errorf("namespace %q: asking for a rebuild: %w", namespace, err)
+		return "", fmt.Errorf("%s: asking for a rebuild: %w", marker, err)
 	}
 	if next == "" {
 		return "", &NotReadyError{Namespace: namespace}
@@ -124,7 +132,7 @@ func Rebuild(ctx context.Context, rdb redis.UniversalClient, namespace, why stri
 // sweep removes the keys of generations that are not to be kept.
 func sweep(ctx context.Context, rdb redis.UniversalClient, namespace string, keep func(generation string) bool) (removed int, err error) {
 	var unlinked atomic.Int64 // a cluster's nodes are swept at once
-	err = scanKeys(ctx, rdb, namespace, func(node *redis.Client, keys []string) error {
+	err = scanKeys(ctx, rdb, modelPattern(namespace), func(node *redis.Client, keys []string) error {
 		pipe := node.Pipeline()
 		for _, key := range keys {
 			if generation, ok := generationOf(namespace, key); ok && !keep(generation) {
@@ -141,14 +149,13 @@ func sweep(ctx context.Context, rdb redis.UniversalClient, namespace string, kee
 	return int(unlinked.Load()), err
 }
 
-// scanKeys calls see with the keys of a namespace's read models, of all generations, part by part and one part after
-// another. A key may come twice.
-func scanKeys(ctx context.Context, rdb redis.UniversalClient, namespace string, see func(node *redis.Client, keys []string) error) (err error) {
+// scanKeys calls see with the keys that match a pattern, part by part and one part after another. A key may come twice.
+func scanKeys(ctx context.Context, rdb redis.UniversalClient, pattern string, see func(node *redis.Client, keys []string) error) (err error) {
 	var mu sync.Mutex
 	each := func(ctx context.Context, node *redis.Client) error {
 		const count = 1000
 		for cursor := uint64(0); ; {
-			keys, next, err := node.Scan(ctx, cursor, modelPattern(namespace), count).Result()
+			keys, next, err := node.Scan(ctx, cursor, pattern, count).Result()
 			if err != nil {
 				return err
 			}
@@ -169,7 +176,7 @@ func scanKeys(ctx context.Context, rdb redis.UniversalClient, namespace string, 
 		err = fmt.Errorf("a %T cannot be scanned", rdb)
 	}
 	if err != nil {
-		return fmt.Errorf("namespace %q: looking for the keys of read models: %w", namespace, err)
+		return fmt.Errorf("looking for the keys %s: %w", pattern, err)
 	}
 	return nil
 }

@@ -36,9 +36,22 @@ type ProjectorConfig struct {
 // saga's own version, so that repeated records and a projector that was replaced change nothing.
 type Projector struct {
 	conf ProjectorConfig
+	kind kind
 
 	mu    sync.Mutex
 	state map[follower]FeedState
+}
+
+// kind is what distinguishes the read models of the sagas from a user's projection.
+type kind struct {
+	what   string // for people
+	marker string // the key that says which generations there are
+	feeds  string // what the names of the consumers begin with; the generation follows
+	epoch  string // what is added to the streams' epoch
+	// handler gives what writes a stream into a generation.
+	handler func(generation, stream string, told func(pending uint64, applied int, last time.Time)) Handler
+	// sweep removes the keys of generations that are not to be kept.
+	sweep func(ctx context.Context, keep func(generation string) bool) error
 }
 
 // follower names what one goroutine does: one generation of one stream.
@@ -60,6 +73,15 @@ type FeedState struct {
 
 // NewProjector checks a configuration and gives a projector that does nothing yet.
 func NewProjector(conf ProjectorConfig) (*Projector, error) {
+	conf, err := conf.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	return &Projector{conf: conf, kind: conf.models(), state: map[follower]FeedState{}}, nil
+}
+
+// withDefaults checks the configuration, tells all that is wrong at once, and fills in defaults.
+func (conf ProjectorConfig) withDefaults() (ProjectorConfig, error) {
 	var errs []error
 	if conf.Redis == nil {
 		errs = append(errs, errors.New("projections.ProjectorConfig.Redis is required"))
@@ -71,7 +93,7 @@ func NewProjector(conf ProjectorConfig) (*Projector, error) {
 		errs = append(errs, fmt.Errorf("projections.ProjectorConfig.Every is %v, must be positive", conf.Every))
 	}
 	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
+		return conf, errors.Join(errs...)
 	}
 	if conf.Logger == nil {
 		conf.Logger = slog.Default()
@@ -79,7 +101,25 @@ func NewProjector(conf ProjectorConfig) (*Projector, error) {
 	if conf.Every == 0 {
 		conf.Every = 250 * time.Millisecond
 	}
-	return &Projector{conf: conf, state: map[follower]FeedState{}}, nil
+	return conf, nil
+}
+
+// models is the kind of the sagas' read models.
+func (conf ProjectorConfig) models() kind {
+	namespace := conf.Source.Namespace()
+	return kind{
+		what: "read models", marker: metaKey(namespace), feeds: feedPrefix,
+		handler: func(generation, stream string, told func(uint64, int, time.Time)) Handler {
+			return &writer{
+				models: models{conf.Redis, modelKeys{namespace, generation}}, source: conf.Source,
+				namespace: namespace, stream: stream, log: conf.Logger, told: told,
+			}
+		},
+		sweep: func(ctx context.Context, keep func(string) bool) error {
+			_, err := sweep(ctx, conf.Redis, namespace, keep)
+			return err
+		},
+	}
 }
 
 // feedPrefix begins the names of the projector's consumers; the generation follows.
@@ -104,7 +144,7 @@ func (p *Projector) Run(ctx context.Context) error {
 	for {
 		if err := s.look(ctx, running); err != nil && ctx.Err() == nil && err.Error() != s.told {
 			s.told = err.Error()
-			p.conf.Logger.Warn("read models wait", "error", err)
+			p.conf.Logger.Warn(p.kind.what+" wait", "error", err)
 		} else if err == nil {
 			s.told = ""
 		}
@@ -141,21 +181,20 @@ func (s *supervision) look(ctx context.Context, running map[follower]*following)
 		if err != nil {
 			return err
 		}
-		s.epoch, s.epochAt = epoch, time.Now()
+		s.epoch, s.epochAt = epoch+p.kind.epoch, time.Now()
 	}
-	namespace := p.conf.Source.Namespace()
-	begun, err := ensureScript.Run(bounded, p.conf.Redis, []string{metaKey(namespace)},
+	begun, err := ensureScript.Run(bounded, p.conf.Redis, []string{p.kind.marker},
 		s.epoch, modelFormat, newGeneration(), time.Now().UnixMilli()).Int()
 	if err != nil {
-		return fmt.Errorf("namespace %q: looking for read models: %w", namespace, err)
+		return fmt.Errorf("looking for %s: %w", p.kind.what, err)
 	}
-	g, err := generations(bounded, p.conf.Redis, namespace)
+	g, err := generationsAt(bounded, p.conf.Redis, p.kind.marker)
 	if err != nil {
 		s.follow(ctx, running, Generations{})
 		return err
 	}
 	if begun == 1 {
-		p.conf.Logger.Info("read models are built", "namespace", namespace, "generation", g.Next, "why", g.Why)
+		p.conf.Logger.Info(p.kind.what+" are being built", "generation", g.Next, "why", g.Why)
 	}
 	s.follow(ctx, running, g)
 	if g.Next != "" {
@@ -207,42 +246,37 @@ const caughtUp = 1000
 func (s *supervision) finish(ctx context.Context, g Generations) (Generations, error) {
 	p := s.p
 	for _, stream := range p.conf.Source.Streams() {
-		lag, err := Lag(ctx, p.conf.Source, stream, g.Next)
+		lag, err := p.conf.Source.Lag(ctx, stream, p.kind.feeds+g.Next)
 		if err != nil || lag > caughtUp {
 			return g, nil //nolint:nilerr // it has not been begun, or cannot be asked: not yet
 		}
 	}
-	namespace := p.conf.Source.Namespace()
-	switched, err := switchScript.Run(ctx, p.conf.Redis, []string{metaKey(namespace)}, g.Next).Int()
+	switched, err := switchScript.Run(ctx, p.conf.Redis, []string{p.kind.marker}, g.Next).Int()
 	if err != nil {
-		return g, fmt.Errorf("namespace %q: switching to new read models: %w", namespace, err)
+		return g, fmt.Errorf("switching to new %s: %w", p.kind.what, err)
 	}
 	if switched == 1 {
-		p.conf.Logger.Info("read models are built", "namespace", namespace, "generation", g.Next,
-			"took", time.Since(g.Began).Round(time.Millisecond))
+		p.conf.Logger.Info(p.kind.what+" are built", "generation", g.Next, "took", time.Since(g.Began).Round(time.Millisecond))
 	}
-	return generations(ctx, p.conf.Redis, namespace)
+	return generationsAt(ctx, p.conf.Redis, p.kind.marker)
 }
 
 // clean removes what is left of other generations.
 func (s *supervision) clean(ctx context.Context, g Generations) error {
 	p := s.p
-	feeds, err := p.conf.Source.Feeds(ctx, feedPrefix)
+	feeds, err := p.conf.Source.Feeds(ctx, p.kind.feeds)
 	if err != nil {
 		return err
 	}
 	for _, name := range feeds {
-		if strings.TrimPrefix(name, feedPrefix) != g.Current {
+		if strings.TrimPrefix(name, p.kind.feeds) != g.Current {
 			if err := p.conf.Source.EndFeed(ctx, name); err != nil {
 				return err
 			}
 		}
 	}
 	// A generation that was begun since is not to be removed: only what is older.
-	_, err = sweep(ctx, p.conf.Redis, p.conf.Source.Namespace(), func(generation string) bool {
-		return generation >= g.Current
-	})
-	return err
+	return p.kind.sweep(ctx, func(generation string) bool { return generation >= g.Current })
 }
 
 // Lag gives how many records of a stream a generation of the read models does not have yet.
@@ -270,29 +304,23 @@ const (
 func (p *Projector) start(ctx context.Context, name follower) *following {
 	ctx, cancel := context.WithCancel(ctx)
 	f := &following{cancel: cancel, done: make(chan struct{})}
-	w := &writer{
-		models:    models{p.conf.Redis, modelKeys{p.conf.Source.Namespace(), name.generation}},
-		source:    p.conf.Source,
-		namespace: p.conf.Source.Namespace(),
-		stream:    name.stream,
-		log:       p.conf.Logger,
-		told:      func(pending uint64, applied int, last time.Time) { p.tell(name, pending, applied, last) },
-	}
+	h := p.kind.handler(name.generation, name.stream,
+		func(pending uint64, applied int, last time.Time) { p.tell(name, pending, applied, last) })
 	go func() {
 		defer close(f.done)
 		rest := followRest
 		for ctx.Err() == nil {
 			begun := time.Now()
-			err := p.conf.Source.Follow(ctx, name.stream, feedPrefix+name.generation, w)
+			err := p.conf.Source.Follow(ctx, name.stream, p.kind.feeds+name.generation, h)
 			if errors.Is(err, errGone) || ctx.Err() != nil {
 				break // the next look has it stopped
 			}
 			var moved *movedError
 			if errors.As(err, &moved) && moved.found < moved.expected {
 				p.conf.Logger.Warn("Redis has lost writes; the stream is read again from there", "error", err)
-				w.lost(ctx, moved)
+				p.lost(ctx, moved)
 			} else {
-				p.conf.Logger.Warn("read models wait", "stream", name.stream, "error", err)
+				p.conf.Logger.Warn(p.kind.what+" wait", "stream", name.stream, "error", err)
 			}
 			if time.Since(begun) > time.Minute {
 				rest = followRest
@@ -312,12 +340,12 @@ func (p *Projector) start(ctx context.Context, name follower) *following {
 // models are built anew, and stale ones are read meanwhile.
 const lostMost = 100_000
 
-func (w *writer) lost(ctx context.Context, moved *movedError) {
+func (p *Projector) lost(ctx context.Context, moved *movedError) {
 	if moved.expected-moved.found <= lostMost {
 		return
 	}
-	if _, err := Rebuild(ctx, w.rdb, w.namespace, "Redis was set back"); err != nil {
-		w.log.Warn("asking for a rebuild", "error", err)
+	if _, err := rebuildAt(ctx, p.conf.Redis, p.kind.marker, p.conf.Source.Namespace(), "Redis was set back"); err != nil {
+		p.conf.Logger.Warn("asking for a rebuild", "error", err)
 	}
 }
 

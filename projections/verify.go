@@ -309,7 +309,7 @@ func (s *Summary) keep(was *Summary) {
 // keysOf gives the keys of a generation.
 func keysOf(ctx context.Context, rdb redis.UniversalClient, namespace, generation string) (map[string]bool, error) {
 	found := map[string]bool{}
-	err := scanKeys(ctx, rdb, namespace, func(_ *redis.Client, keys []string) error {
+	err := scanKeys(ctx, rdb, modelPattern(namespace), func(_ *redis.Client, keys []string) error {
 		for _, key := range keys {
 			if g, ok := generationOf(namespace, key); ok && g == generation {
 				found[key] = true

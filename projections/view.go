@@ -1,0 +1,366 @@
+package projections
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/jetsaga/jetsaga/saga"
+)
+
+// Event is something that happened to a saga, as projections and subscriptions are told of it.
+type Event struct {
+	Key     saga.Key
+	Version uint64    // of the commit that holds it; a commit may hold several
+	Time    time.Time // of the commit
+	// Event is what happened: a [saga.SagaStarted], a [saga.StepCompleted] ... What a newer build has written and this
+	// one does not know is left out.
+	Event saga.Event
+}
+
+// View is a read model of a user's own. A [Projector] made by [NewViewProjector] tells it of all events of the sagas that
+// it wants, and carries out what it asks for in Redis: for each event exactly once, as it is written together with how
+// far the streams were read.
+type View struct {
+	// Name names the view, and so its consumers and its keys: letters, digits and '_', at most 64. Required.
+	Name string
+	// Version is raised when Apply has changed: the view is then built anew. Workers with a lower one leave it alone.
+	// Default: 1.
+	Version int
+	// Definitions are those of whose sagas it is told. Default: all.
+	Definitions []string
+	// Apply is told of one event and says what to write. It must not do anything else, as its writes may not be carried
+	// out, and it is then called again: after a failure, and whenever the view is built anew. Events of one saga come in
+	// order; those of different sagas in any. An error stops the view, until a later try does not give one. Required.
+	Apply func(w *Writes, e Event) error
+}
+
+// Writes are what an event has written in Redis. All keys of a view are in one slot of a cluster.
+type Writes struct {
+	prefix   string
+	commands [][]any
+}
+
+// Key gives the key of the view's that has a name.
+func (w *Writes) Key(name string) string { return w.prefix + name }
+
+// Do has a command carried out, such as Do("HINCRBY", w.Key("revenue"), day, cents). It may only name keys of the view,
+// as its second word. It gives no answer: what is written depends on the events alone.
+func (w *Writes) Do(command string, key string, args ...any) {
+	w.commands = append(w.commands, append([]any{command, key}, args...))
+}
+
+// The keys of views:
+//
+//	jetsaga:{<ns>:v:<name>}                    hash   which generation is current
+//	jetsaga:{<ns>:v:<name>}:<gen>:.at          hash   stream -> how far it was read
+//	jetsaga:{<ns>:v:<name>}:<gen>:.versions    hash   <definition>.<id> -> version that was applied last
+//	jetsaga:{<ns>:v:<name>}:<gen>:.poison      hash   <stream> <sequence> -> what could not be read or carried out
+//	jetsaga:{<ns>:v:<name>}:<gen>:<key>               the view's own
+func viewMarker(namespace, name string) string { return "jetsaga:{" + namespace + ":v:" + name + "}" }
+
+func viewPrefix(namespace, name, generation string) string {
+	return viewMarker(namespace, name) + ":" + generation + ":"
+}
+
+// viewScript carries out the writes of a batch and notes how far the stream was read, unless it was read further, or
+// less far, than the writer knows. The note comes first, so that what Redis refuses is not tried again: it gives the
+// number of each command that failed, and why.
+//
+// KEYS: at, versions, then those of the commands. ARGV: the stream, how far it was read, how far it is now; the number
+// of sagas, and member and version of each; then the commands, each after the number of its words.
+const viewScript = `
+local at = redis.call('HGET', KEYS[1], ARGV[1]) or '0'
+if at ~= ARGV[2] then return {'at', at} end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+local i = 5
+for n = 1, tonumber(ARGV[4]) do
+  redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
+  i = i + 2
+end
+local answer, number = {'ok'}, 0
+while i <= #ARGV do
+  local words = tonumber(ARGV[i])
+  number = number + 1
+  local r = redis.pcall(unpack(ARGV, i + 1, i + words))
+  if type(r) == 'table' and r['err'] then answer[#answer + 1] = tostring(number) answer[#answer + 1] = r['err'] end
+  i = i + words + 1
+end
+return answer
+`
+
+var viewWrite = redis.NewScript(viewScript)
+
+// NewViewProjector checks a view and gives a projector that keeps it up with the streams: as many as one likes may run.
+func NewViewProjector(conf ProjectorConfig, v View) (*Projector, error) {
+	conf, err := conf.withDefaults()
+	if v.Version == 0 {
+		v.Version = 1
+	}
+	if err := errors.Join(err, v.check()); err != nil {
+		return nil, err
+	}
+	namespace := conf.Source.Namespace()
+	k := kind{
+		what: "view " + v.Name, marker: viewMarker(namespace, v.Name), feeds: "view-" + v.Name + "-",
+		epoch: " version " + strconv.Itoa(v.Version),
+		handler: func(generation, stream string, told func(uint64, int, time.Time)) Handler {
+			return &viewWriter{view: &v, rdb: conf.Redis, namespace: namespace, generation: generation, stream: stream,
+				log: conf.Logger, told: told}
+		},
+		sweep: func(ctx context.Context, keep func(string) bool) error {
+			prefix := viewMarker(namespace, v.Name) + ":"
+			return scanKeys(ctx, conf.Redis, prefix+"*", func(node *redis.Client, keys []string) error {
+				for _, key := range keys {
+					generation, _, _ := strings.Cut(strings.TrimPrefix(key, prefix), ":")
+					if !keep(generation) {
+						if err := node.Unlink(ctx, key).Err(); err != nil {
+							return err
+						}
+					}
+				}
+				return nil
+			})
+		},
+	}
+	return &Projector{conf: conf, kind: k, state: map[follower]FeedState{}}, nil
+}
+
+func (v *View) check() error {
+	var errs []error
+	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf("projections.View."+format, args...)) }
+	bad := func(r rune) bool {
+		return r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	}
+	if v.Name == "" || len(v.Name) > 64 || strings.ContainsFunc(v.Name, bad) {
+		fault("Name is %q, must be 1 to 64 letters, digits or '_'", v.Name)
+	}
+	if v.Version < 1 {
+		fault("Version is %d, must be positive", v.Version)
+	}
+	if v.Apply == nil {
+		fault("Apply is required")
+	}
+	for _, d := range v.Definitions {
+		if err := saga.CheckName("Definitions", d); err != nil {
+			fault("Definitions: %w", err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// RebuildView asks for a view to be built anew; see [Rebuild].
+func RebuildView(ctx context.Context, rdb redis.UniversalClient, namespace, name, why string) (string, error) {
+	return rebuildAt(ctx, rdb, viewMarker(namespace, name), namespace, why)
+}
+
+// ReadView calls f with what gives the keys of a view as it is now, again where a new generation took its place
+// meanwhile: what f has read is of one generation.
+func ReadView(ctx context.Context, rdb redis.UniversalClient, namespace, name string, f func(key func(name string) string) error) error {
+	for {
+		g, err := generationsAt(ctx, rdb, viewMarker(namespace, name))
+		if err != nil {
+			return err
+		}
+		if g.Current == "" {
+			return &NotReadyError{Namespace: namespace, Building: g.Next != ""}
+		}
+		prefix := viewPrefix(namespace, name, g.Current)
+		failure := f(func(key string) string { return prefix + key })
+		after, err := generationsAt(ctx, rdb, viewMarker(namespace, name))
+		if err != nil {
+			return err
+		}
+		if after.Current == g.Current {
+			return failure
+		}
+	}
+}
+
+// viewWriter writes one stream into one generation of a view.
+type viewWriter struct {
+	view                          *View
+	rdb                           redis.UniversalClient
+	namespace, generation, stream string
+	log                           logger
+	told                          func(pending uint64, applied int, last time.Time)
+
+	at uint64 // how far the stream was read
+}
+
+// logger takes what an operator may want to know.
+type logger interface {
+	Warn(message string, args ...any)
+}
+
+func (w *viewWriter) prefix() string { return viewPrefix(w.namespace, w.view.Name, w.generation) }
+
+// Begin reads how far the stream was read.
+func (w *viewWriter) Begin(ctx context.Context) (uint64, error) {
+	g, err := generationsAt(ctx, w.rdb, viewMarker(w.namespace, w.view.Name))
+	if err != nil {
+		return 0, err
+	}
+	if w.generation != g.Current && w.generation != g.Next {
+		return 0, errGone
+	}
+	at, err := w.rdb.HGet(ctx, w.prefix()+".at", w.stream).Uint64()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return 0, fmt.Errorf("view %s: reading how far stream %s was read: %w", w.view.Name, w.stream, err)
+	}
+	w.at = at
+	return at, nil
+}
+
+// viewChunk is how many records are written by one call of the script.
+const viewChunk = 500
+
+// Apply writes a batch.
+func (w *viewWriter) Apply(ctx context.Context, b Batch) error {
+	for records := range slices.Chunk(b.Records, viewChunk) {
+		if err := w.apply(ctx, records); err != nil {
+			return fmt.Errorf("view %s: %w", w.view.Name, err)
+		}
+	}
+	if n := len(b.Records); n > 0 {
+		w.told(b.Pending, n, b.Records[n-1].Time)
+	}
+	return nil
+}
+
+func (w *viewWriter) apply(ctx context.Context, records []Record) error {
+	commits, poisoned := w.decode(records)
+	versions, err := w.versions(ctx, commits)
+	if err != nil {
+		return err
+	}
+	writes := &Writes{prefix: w.prefix()}
+	var of []Event // whose each command is
+	for i := range commits {
+		c := &commits[i]
+		if c.commit.Version <= versions[member(c.key)] {
+			continue // a copy from a shard that was moved
+		}
+		versions[member(c.key)] = c.commit.Version
+		for _, event := range c.commit.Events {
+			e := Event{Key: c.key, Version: c.commit.Version, Time: c.commit.Time, Event: event}
+			if err := w.view.Apply(writes, e); err != nil {
+				return fmt.Errorf("saga %s, version %d: %w", e.Key, e.Version, err)
+			}
+			for len(of) < len(writes.commands) {
+				of = append(of, e)
+			}
+		}
+	}
+	last := records[len(records)-1].Sequence
+	keys := []string{w.prefix() + ".at", w.prefix() + ".versions"}
+	args := []any{w.stream, strconv.FormatUint(w.at, 10), strconv.FormatUint(last, 10)}
+	args = append(args, len(versions))
+	for name, version := range versions {
+		args = append(args, name, version)
+	}
+	named := map[string]bool{}
+	for _, command := range writes.commands {
+		key, _ := command[1].(string)
+		if !strings.HasPrefix(key, w.prefix()) {
+			return fmt.Errorf("%v names the key %q, which is not the view's", command[0], key)
+		}
+		named[key] = true
+		args = append(append(args, len(command)), command...)
+	}
+	keys = append(keys, slices.Sorted(maps.Keys(named))...)
+	answer, err := viewWrite.Run(ctx, w.rdb, keys, args...).StringSlice()
+	switch {
+	case err != nil:
+		return err
+	case answer[0] == "at":
+		found, err := strconv.ParseUint(answer[1], 10, 64)
+		if err != nil {
+			return err
+		}
+		return &movedError{stream: w.stream, expected: w.at, found: found}
+	}
+	w.at = last
+	for i := 1; i+1 < len(answer); i += 2 {
+		number, err := strconv.Atoi(answer[i])
+		if err != nil || number > len(of) {
+			return errAnswer
+		}
+		e := of[number-1]
+		poisoned = append(poisoned, Poison{Saga: member(e.Key), Key: e.Key, Stream: w.stream, Commit: true, Time: e.Time,
+			Reason: cut(fmt.Sprintf("version %d: %v: %s", e.Version, writes.commands[number-1][0], answer[i+1]))})
+	}
+	return w.setAside(ctx, poisoned)
+}
+
+// decodedCommit is a commit of a saga.
+type decodedCommit struct {
+	key    saga.Key
+	commit saga.Commit
+}
+
+// decode gives the commits that the view is to be told of.
+func (w *viewWriter) decode(records []Record) (commits []decodedCommit, poisoned []Poison) {
+	for i := range records {
+		r := &records[i]
+		if !r.Commit || len(w.view.Definitions) > 0 && !slices.Contains(w.view.Definitions, r.Key.Definition) {
+			continue
+		}
+		c, err := decodeCommit(r.Data)
+		if err != nil {
+			poisoned = append(poisoned, Poison{Saga: member(r.Key), Key: r.Key, Stream: w.stream, Sequence: r.Sequence,
+				Commit: true, Time: r.Time, Reason: cut(err.Error())})
+			continue
+		}
+		commits = append(commits, decodedCommit{r.Key, c})
+	}
+	return commits, poisoned
+}
+
+// versions reads up to which version of each saga the view was told.
+func (w *viewWriter) versions(ctx context.Context, commits []decodedCommit) (map[string]uint64, error) {
+	versions := map[string]uint64{}
+	for i := range commits {
+		versions[member(commits[i].key)] = 0
+	}
+	if len(versions) == 0 {
+		return versions, nil
+	}
+	members := slices.Collect(maps.Keys(versions))
+	values, err := w.rdb.HMGet(ctx, w.prefix()+".versions", members...).Result()
+	if err != nil {
+		return nil, fmt.Errorf("reading versions: %w", err)
+	}
+	for i, value := range values {
+		if text, ok := value.(string); ok {
+			if versions[members[i]], err = strconv.ParseUint(text, 10, 64); err != nil {
+				return nil, fmt.Errorf("reading the version of %s: %w", members[i], err)
+			}
+		}
+	}
+	return versions, nil
+}
+
+// setAside notes what could not be read or carried out.
+func (w *viewWriter) setAside(ctx context.Context, poisoned []Poison) error {
+	for _, p := range poisoned {
+		w.log.Warn("an event is set aside", "view", w.view.Name, "saga", p.Key.String(), "stream", p.Stream, "reason", p.Reason)
+		value, err := json.Marshal(p)
+		if err != nil {
+			return err
+		}
+		field := p.Stream + " " + strconv.FormatUint(p.Sequence, 10) + " " + p.Reason
+		if err := w.rdb.HSet(ctx, w.prefix()+".poison", field, value).Err(); err != nil {
+			return fmt.Errorf("setting an event aside: %w", err)
+		}
+	}
+	return nil
+}
