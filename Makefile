@@ -53,7 +53,7 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 
 .PHONY: simulate
 simulate: ## the simulations: of the protocol over SEEDS (100000) schedules, and of as many random definitions
-	go test ./testutil/simulation -run '^TestSimulation$$' -timeout 60m -v -simulation.seeds=$(SEEDS)
+	go test ./testutil/simulation -run '^TestSimulation' -timeout 60m -v -simulation.seeds=$(SEEDS)
 	go test ./testutil/sagatest -run '^TestRandomDefinitions$$' -timeout 60m -v -sagatest.seeds=$(SEEDS)
 
 .PHONY: long

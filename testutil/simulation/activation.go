@@ -55,8 +55,12 @@ func (a *activation) String() string { return fmt.Sprintf("%s %s#%d", a.on.id, a
 
 func (a *activation) begin() {
 	a.w.say("%s: delivered", a)
-	if a.w.conf.Broken == AckEarly {
+	if a.w.conf.Broken.acksEarly(a.m.command) {
 		a.w.consumer.answer(a.m, acknowledged, nil)
+		if a.w.conf.Broken != AckEarly {
+			a.on.letGo(a)
+			return
+		}
 	}
 	a.do(a.core.Begin(a.on.clock()))
 }
@@ -158,6 +162,9 @@ func (a *activation) append(action saga.Action) {
 		return
 	}
 	s, c := a.m.subject, action.Commit
+	if a.w.conf.Broken == ForgetUnsettled {
+		forgetUnsettled(c)
+	}
 	lose := setsTimer(c) && a.w.strikes(loseTimer)
 	if a.w.strikes(delayRequest) {
 		a.w.after(a.w.between(0, 10*time.Second), func() {
@@ -186,6 +193,16 @@ func (a *activation) append(action saga.Action) {
 	})
 }
 
+// forgetUnsettled leaves a claim one open attempt.
+func forgetUnsettled(c *saga.Commit) {
+	for i, e := range c.Events {
+		if claim, ok := e.(saga.ActivationClaimed); ok && len(claim.Unsettled) > 1 {
+			claim.Unsettled = claim.Unsettled[:1]
+			c.Events[i] = claim
+		}
+	}
+}
+
 func setsTimer(c *saga.Commit) bool {
 	return slices.ContainsFunc(c.Events, func(e saga.Event) bool { _, ok := e.(saga.TimerSet); return ok })
 }
@@ -196,6 +213,9 @@ func onlyClaims(c *saga.Commit) bool {
 }
 
 func (a *activation) sendTimers(c *saga.Commit) {
+	if a.w.conf.Broken == SkipSchedules {
+		return
+	}
 	for _, e := range c.Events {
 		if t, ok := e.(saga.TimerSet); ok {
 			a.w.store.setTimer(a.m.subject.key, t.Name, saga.PendingTimer{At: t.At, Version: c.Version, Step: t.Step})
@@ -276,6 +296,15 @@ func (a *activation) wait(until time.Time, wakeable bool) {
 		return
 	}
 	wait := a.waits
+	if a.w.conf.Broken == WakeEarly {
+		a.later(0, func() {
+			if a.waits == wait && a.waiting {
+				a.waiting = false
+				a.do(a.core.Woken(until, false))
+			}
+		})
+		return
+	}
 	a.later(until.Sub(a.on.clock()), func() {
 		if a.waits == wait {
 			a.wake(false)
@@ -297,6 +326,9 @@ func (a *activation) takeResults() {
 	a.waiting, a.ready = false, nil
 	if len(results) > 1 {
 		a.w.sight(ResultsTogether)
+		if a.w.conf.Broken == DropResult {
+			results = results[1:]
+		}
 	}
 	a.do(a.core.Ran(a.on.clock(), results...))
 }

@@ -18,6 +18,10 @@ func (a *activation) ask(action saga.Action) {
 
 // publish puts emissions on the outbox, as often as it takes.
 func (a *activation) publish(action saga.Action) {
+	if a.w.conf.Broken == SkipPublish {
+		a.do(a.core.Published(a.on.clock()))
+		return
+	}
 	if a.w.strikes(loseRequest) {
 		a.later(a.w.latency(), func() { a.publish(action) })
 		return
@@ -34,7 +38,7 @@ func (a *activation) publish(action saga.Action) {
 func (a *activation) tell(action saga.Action) {
 	parent := a.w.byKey[action.Parent]
 	lost := a.w.strikes(loseRequest)
-	if !lost {
+	if !lost && a.w.conf.Broken != SkipTell {
 		a.w.after(a.w.latency(), func() { parent.send(action.Done) })
 	}
 	if lost || a.w.strikes(loseAnswer) {
@@ -78,7 +82,7 @@ func (a *activation) startChild(action saga.Action, result *saga.Result, arrives
 		start.Parent = &saga.Parent{Key: info.Key, Run: info.Run, Step: info.StepKey}
 	}
 	result.Child = &ref
-	if !arrives {
+	if !arrives || a.w.conf.Broken == SkipChildStart {
 		return
 	}
 	a.w.sight(ChildBegun)
@@ -99,7 +103,7 @@ func (a *activation) startChild(action saga.Action, result *saga.Result, arrives
 // recall tells a child to undo what it has done.
 func (a *activation) recall(action saga.Action, _ *saga.Result, arrives bool) {
 	child, undo, _ := a.core.Instance().Recall(action.Task.Step, a.w.clock())
-	if !arrives {
+	if !arrives || a.w.conf.Broken == SkipRecall {
 		return
 	}
 	a.w.sight(ChildRecalled)

@@ -19,11 +19,35 @@ func TestEverySafetyRuleThatIsBrokenIsTold(t *testing.T) {
 	} {
 		mutations = append(mutations, Forget(event))
 	}
+	testMutations(t, Config{}, mutations)
+}
+
+func TestEverySafetyRuleOfTheLanguageThatIsBrokenIsTold(t *testing.T) {
+	mutations := []Mutation{
+		ForgetUnsettled, AckSignals, AckChildDone, SkipTell, SkipPublish, SkipSchedules, SkipRecall, SkipChildStart, WrongScope, DropResult,
+		WakeEarly, FailureIsSuccess, FailureIsFinal, UndoIsDone, ChildHasDone, NothingIsUnknown, FirstWins, ScopeIsLost, OutboxIsLost,
+		SignalsAreNew, NoTimeouts,
+	}
+	for _, event := range []string{
+		"BranchTaken", "TurnStarted", "LoopEnded", "BranchesJoined", "BlockFailed", "ItemsFound", "ItemEnded", "ItemsCollected",
+		"WaitStarted", "WaitEnded", "SignalReceived", "SignalTaken", "SignalRefused", "ChildStarted", "ChildEnded", "ChildRecalled",
+		"SagaPaused", "SagaResumed", "SagaTerminated", "UndoRequested", "StepRetried", "StepSkipped", "StepResolved", "EmissionsPublished",
+	} {
+		mutations = append(mutations, Forget(event))
+	}
+	testMutations(t, Config{Language: true}, mutations)
+}
+
+// testMutations shows of each mutation that some seed tells.
+func testMutations(t *testing.T, conf Config, mutations []Mutation) {
+	t.Helper()
 	for _, m := range mutations {
 		t.Run(string(m), func(t *testing.T) {
 			t.Parallel()
 			for seed := range uint64(seedsToTell) {
-				if r := Run(Config{Seed: seed + 1, Broken: m}); len(r.Violations) > 0 {
+				conf := conf
+				conf.Seed, conf.Broken = seed+1, m
+				if r := Run(conf); len(r.Violations) > 0 {
 					t.Logf("seed %d tells: %s", r.Seed, r.Violations[0].Invariant)
 					return
 				}

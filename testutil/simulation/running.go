@@ -83,6 +83,9 @@ func (a *activation) info(action saga.Action) saga.Info {
 // runHandler runs a handler: it takes its time and has its effect somewhere within it.
 func (a *activation) runHandler(action saga.Action) {
 	task, info := action.Task, a.info(action)
+	if a.w.conf.Broken == WrongScope {
+		action.State = a.core.Instance().State
+	}
 	r := &running{action: action, script: a.w.participants.find(info).script, begun: a.on.clock()}
 	r.ctx, r.cancel = context.WithCancelCause(context.WithValue(saga.NewContext(context.Background(), info), callKey{}, &call{
 		participants: a.w.participants, lastAttempt: task.Attempt == action.Plan.Policy(task).Attempts, deaf: r.script.deaf,

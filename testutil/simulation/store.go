@@ -18,14 +18,51 @@ type store struct {
 	faulty saga.Journal
 	lag    time.Duration // replicas are behind by at most this
 	fired  map[string]bool
+	kept   map[saga.Key][]keptCommit
+}
+
+// keptCommit is a commit as it reads, so that it is decoded once and not by every load.
+type keptCommit struct {
+	commit   saga.Commit
+	revision uint64
+}
+
+// keep reads a commit that was stored, as a load would.
+func (st *store) keep(key saga.Key, c *saga.Commit, revision uint64) {
+	data, err := saga.EncodeCommit(c)
+	if err != nil {
+		panic(err)
+	}
+	read, err := saga.DecodeCommit(data)
+	if err != nil {
+		panic(err)
+	}
+	st.kept[key] = append(st.kept[key], keptCommit{read, revision})
+}
+
+// read gives the log from its last snapshot on, without the newest commits.
+func (st *store) read(key saga.Key, lacks int) (log saga.Log) {
+	kept := st.kept[key]
+	kept = kept[:len(kept)-lacks]
+	if len(kept) == 0 {
+		return log
+	}
+	first := len(kept) - 1
+	for first > 0 && kept[first].commit.Snapshot == nil {
+		first--
+	}
+	for _, k := range kept[first:] {
+		log.Commits = append(log.Commits, k.commit)
+	}
+	log.Revision, log.Base = kept[len(kept)-1].revision, kept[first].revision
+	return log
 }
 
 func newStore(w *world) *store {
 	st := &store{
-		w: w, memory: new(journaltest.Memory), fired: map[string]bool{},
+		w: w, memory: new(journaltest.Memory), fired: map[string]bool{}, kept: map[saga.Key][]keptCommit{},
 		lag: pick(w.rng, 0, 0, 20*time.Millisecond, time.Second, 5*time.Second),
 	}
-	st.memory.Behind = st.behind
 	hazard := func(h hazard) func(journaltest.Call) bool {
 		return func(journaltest.Call) bool { return w.strikes(h) }
 	}
@@ -68,36 +105,37 @@ func (o observed) Append(ctx context.Context, key saga.Key, at uint64, c *saga.C
 		}
 	}
 	if err == nil {
+		o.keep(key, c, revision)
 		o.w.byKey[key].stored(c)
 	}
 	return revision, err
 }
 
-func (o observed) Load(ctx context.Context, key saga.Key, c saga.Consistency) (saga.Log, error) {
+func (o observed) Load(_ context.Context, key saga.Key, c saga.Consistency) (saga.Log, error) {
 	if o.w.conf.Broken == StaleLatest {
 		c = saga.Any
 	}
-	log, err := o.memory.Load(ctx, key, c)
-	if err != nil || len(log.Commits) == 0 || !o.w.conf.Broken.isForget() {
-		return log, err
+	lacks := 0
+	if c != saga.Latest {
+		lacks = o.behind(key, len(o.kept[key]))
 	}
-	return o.forgetful(ctx, key, log)
-}
-
-// forgetful gives a log without the events that are to be forgotten. Snapshots would remember them, so it is given
-// from its beginning, without any.
-func (o observed) forgetful(ctx context.Context, key saga.Key, log saga.Log) (saga.Log, error) {
-	history, err := o.memory.History(ctx, key)
-	if err != nil {
-		return saga.Log{}, err
-	}
-	log.Commits = history[:lastVersion(log)]
-	for i := range log.Commits {
-		c := &log.Commits[i]
-		c.Events = slices.DeleteFunc(c.Events, o.w.conf.Broken.forgets)
-		c.Snapshot = nil
+	log := o.read(key, lacks)
+	if len(log.Commits) > 0 && o.w.conf.Broken.rewrites() {
+		log.Commits = o.misread(key, len(o.kept[key])-lacks)
 	}
 	return log, nil
+}
+
+// misread gives a log as the broken rule reads it. Snapshots would tell what it is to be, so it is given from its beginning,
+// without any.
+func (o observed) misread(key saga.Key, commits int) []saga.Commit {
+	read := make([]saga.Commit, commits)
+	for i, k := range o.kept[key][:commits] {
+		read[i] = k.commit
+		read[i].Events = o.w.conf.Broken.read(slices.Clone(k.commit.Events))
+		read[i].Snapshot = nil
+	}
+	return read
 }
 
 // load carries out a read.

@@ -45,8 +45,8 @@ type Report struct {
 	Took       time.Duration // in virtual time
 }
 
-// maxSteps bounds a run. A world in which nothing is stuck needs a tenth of it.
-const maxSteps = 50_000
+// maxSteps bounds a run. A world in which nothing is stuck needs a fraction of it.
+const maxSteps = 20_000
 
 // maxViolations is how many violations a run tells of before it stops: what follows the first is mostly its
 // consequence.
