@@ -11,7 +11,7 @@ import (
 )
 
 func TestARebuildReadsTwentyThousandRecordsASecond(t *testing.T) {
-	sagas := 3000
+	sagas := 1500
 	if long {
 		sagas = 20_000
 	}

@@ -100,7 +100,7 @@ func TestARebuildNeverShowsReadersAHalf(t *testing.T) {
 	s := newSite(t)
 	s.worker()
 	s.projector()
-	const sagas = 2000
+	const sagas = 600
 	s.start(0, sagas)
 	s.ended(sagas)
 	before, err := s.reader().Generations(t.Context())

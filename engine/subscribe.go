@@ -1,0 +1,122 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/jetsaga/jetsaga/projections"
+	"github.com/jetsaga/jetsaga/saga"
+	"github.com/jetsaga/jetsaga/streams"
+)
+
+// Subscription brings events as they happen, for user interfaces. It needs no Redis. Whoever has one calls Stop in the
+// end, and until then takes what comes: what is not taken is kept back by the server, not lost.
+type Subscription struct {
+	events chan projections.Event
+	cancel context.CancelFunc
+	ended  chan struct{}
+
+	mu  sync.Mutex
+	err error
+}
+
+// Events brings the events, those of one saga in order. It is closed when the subscription has ended: see Err.
+func (s *Subscription) Events() <-chan projections.Event { return s.events }
+
+// Err tells, once Events is closed, why: nil after Stop or the end of the context.
+func (s *Subscription) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// Stop ends the subscription, and returns when nothing of it is left.
+func (s *Subscription) Stop() {
+	s.cancel()
+	<-s.ended
+}
+
+// eventsKept is how many events a subscription holds that have not been taken.
+const eventsKept = 256
+
+// Subscribe gives the events of a saga from a version on, those that have happened first; from 0 on gives those to come.
+// The saga need not exist yet: whoever is to start it subscribes from 1, as "to come" begins a moment after the call. It
+// ends with ctx.
+func (c *Client) Subscribe(ctx context.Context, key saga.Key, from uint64) (*Subscription, error) {
+	if err := key.Validate(); err != nil {
+		return nil, err
+	}
+	return subscribe(ctx, func(ctx context.Context, see func(streams.CommitRecord) bool) error {
+		return c.ns.SubscribeSaga(ctx, key, from, see)
+	}), nil
+}
+
+// SubscribeAll gives the events to come of a definition's sagas, or with "" of all sagas. It ends with ctx.
+func (c *Client) SubscribeAll(ctx context.Context, definition string) (*Subscription, error) {
+	if definition != "" {
+		if err := saga.CheckName("definition", definition); err != nil {
+			return nil, err
+		}
+	}
+	var follow []func(context.Context, func(streams.CommitRecord) bool) error
+	for _, stream := range c.ns.Streams() {
+		follow = append(follow, func(ctx context.Context, see func(streams.CommitRecord) bool) error {
+			return c.ns.SubscribeStream(ctx, stream, definition, see)
+		})
+	}
+	return subscribe(ctx, follow...), nil
+}
+
+// Subscribe gives the events of a saga; see [Client.Subscribe].
+func (s Sagas[S]) Subscribe(ctx context.Context, id string, from uint64) (*Subscription, error) {
+	return s.client.Subscribe(ctx, s.Key(id), from)
+}
+
+// subscribe runs what brings commits, until one of them fails.
+func subscribe(ctx context.Context, follow ...func(context.Context, func(streams.CommitRecord) bool) error) *Subscription {
+	ctx, cancel := context.WithCancel(ctx)
+	s := &Subscription{events: make(chan projections.Event, eventsKept), cancel: cancel, ended: make(chan struct{})}
+	var running sync.WaitGroup
+	for _, f := range follow {
+		running.Go(func() {
+			var failure error
+			err := f(ctx, func(c streams.CommitRecord) bool {
+				failure = c.Err
+				return c.Err == nil && s.pass(ctx, c)
+			})
+			s.fail(errors.Join(err, failure))
+			cancel()
+		})
+	}
+	go func() { // Stop waits for it
+		running.Wait()
+		close(s.events)
+		close(s.ended)
+	}()
+	return s
+}
+
+// pass hands over a commit's events, and reports whether to go on.
+func (s *Subscription) pass(ctx context.Context, c streams.CommitRecord) bool {
+	for _, e := range c.Commit.Events {
+		select {
+		case s.events <- projections.Event{Key: c.Key, Version: c.Commit.Version, Time: c.Commit.Time, Event: e}:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// fail notes why the subscription ends, if that is not because it was stopped.
+func (s *Subscription) fail(err error) {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = err
+	}
+}

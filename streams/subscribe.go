@@ -1,0 +1,90 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/jetsaga/jetsaga/saga"
+)
+
+// CommitRecord is a commit as a subscription brings it: decoded, or with the error that kept it from that.
+type CommitRecord struct {
+	Key    saga.Key
+	Commit saga.Commit
+	Err    error
+}
+
+// SubscribeSaga calls see with the commits of a saga's log from a version on, 0 for those to come, until see returns false or
+// ctx ends, whose error it then gives. Each comes once and in order, whatever happens to servers and connections.
+func (n *Namespace) SubscribeSaga(ctx context.Context, key saga.Key, from uint64, see func(CommitRecord) bool) error {
+	if err := key.Validate(); err != nil {
+		return err
+	}
+	conf := jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{n.subjects.commits(key)}, DeliverPolicy: jetstream.DeliverAllPolicy,
+	}
+	if from == 0 {
+		conf.DeliverPolicy = jetstream.DeliverNewPolicy
+	}
+	err := n.subscribe(ctx, n.stream(key), conf, func(c CommitRecord) bool {
+		return c.Err == nil && c.Commit.Version < from || see(c)
+	})
+	if err != nil {
+		return fmt.Errorf("saga %s: subscribing to its log: %w", key, err)
+	}
+	return nil
+}
+
+// SubscribeStream calls see with the commits to come to a stream, of one definition's sagas or, where that is empty, of
+// all, until see returns false or ctx ends, whose error it then gives.
+func (n *Namespace) SubscribeStream(ctx context.Context, stream, definition string, see func(CommitRecord) bool) error {
+	if definition == "" {
+		definition = "*"
+	}
+	err := n.subscribe(ctx, stream, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{n.subjects.prefix + "*." + definition + ".*." + commitToken},
+		DeliverPolicy:  jetstream.DeliverNewPolicy,
+	}, see)
+	if err != nil {
+		return fmt.Errorf("stream %s: subscribing to it: %w", stream, err)
+	}
+	return nil
+}
+
+func (n *Namespace) subscribe(ctx context.Context, stream string, conf jetstream.OrderedConsumerConfig, see func(CommitRecord) bool) error {
+	consumer, err := n.js.OrderedConsumer(ctx, stream, conf)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return ErrNotFound
+	}
+	if err != nil {
+		return err
+	}
+	messages, err := consumer.Messages()
+	if err != nil {
+		return err
+	}
+	defer messages.Stop()
+	for {
+		m, err := messages.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return err
+		}
+		key, _, err := n.subjects.parse(m.Subject())
+		if err != nil {
+			return err
+		}
+		c, err := saga.DecodeCommit(m.Data())
+		if err != nil {
+			err = fmt.Errorf("saga %s: a commit: %w", key, err)
+		}
+		if !see(CommitRecord{key, c, err}) {
+			return nil
+		}
+	}
+}
