@@ -30,6 +30,7 @@ type activation struct {
 	active   atomic.Int32     // attempts under way
 	results  chan saga.Result // of attempts that run beside others; nil until there are some
 	beside   int              // how many of those there are
+	ready    []saga.Result    // room for those that come together
 }
 
 func newActivation(w *worker, d *streams.Delivery, c saga.Command) *activation {

@@ -23,17 +23,23 @@ func (a *activation) run(action saga.Action) (saga.Action, error) {
 		undo.child, undo.cmd, undo.known = instance.Recall(action.Task.Step, time.Now())
 	}
 	if !action.More && action.Until.IsZero() && a.beside == 0 {
-		return a.ended(a.attempt(a.ownRunner(action.Plan), action, info, undo))
+		return a.ended(a.attempt(a.ownRunner(action.Plan), &action, info, undo))
 	}
-	if a.results == nil {
-		a.results = make(chan saga.Result)
-	}
-	a.beside++
-	go func() { a.results <- a.attempt(a.newRunner(action.Plan), action, info, undo) }() // end waits for it
+	a.runBeside(action, info, undo)
 	if action.More {
 		return a.core.Next(time.Now()), nil
 	}
 	return a.wait(action.Until)
+}
+
+// runBeside carries out a task on a goroutine of its own, which end waits for. It is apart from run, in which nothing has to
+// outlive the call.
+func (a *activation) runBeside(action saga.Action, info saga.Info, undo recall) {
+	if a.results == nil {
+		a.results = make(chan saga.Result)
+	}
+	a.beside++
+	go func() { a.results <- a.attempt(a.newRunner(action.Plan), &action, info, undo) }()
 }
 
 // ownRunner gives the runner of this goroutine.
@@ -50,22 +56,24 @@ func (a *activation) newRunner(plan *saga.Plan) saga.Runner {
 
 // ended takes the result of an attempt, and of those beside it that have ended, too.
 func (a *activation) ended(r saga.Result) (saga.Action, error) {
-	results := []saga.Result{r}
+	a.ready = append(a.ready[:0], r)
 	for waiting := a.beside > 0; waiting; {
 		select {
 		case r := <-a.results:
 			a.beside--
-			results = append(results, r)
+			a.ready = append(a.ready, r)
 		default:
 			waiting = false
 		}
 	}
-	for _, r := range results {
+	for _, r := range a.ready {
 		if r.Err != nil && a.w.ctx.Err() != nil {
 			return saga.Action{}, a.w.ctx.Err() // cut off by the worker's stop, which is no failure of the step
 		}
 	}
-	return a.core.Ran(time.Now(), results...), nil
+	next := a.core.Ran(time.Now(), a.ready...)
+	clear(a.ready)
+	return next, nil
 }
 
 // end cuts off what is still under way, and waits for it: its results are not wanted any more.
@@ -87,7 +95,7 @@ func (a *activation) ask(action saga.Action) saga.Action {
 }
 
 // attempt makes one attempt of a task.
-func (a *activation) attempt(runner saga.Runner, action saga.Action, info saga.Info, undo recall) saga.Result {
+func (a *activation) attempt(runner saga.Runner, action *saga.Action, info saga.Info, undo recall) saga.Result {
 	a.active.Add(1)
 	defer a.active.Add(-1)
 	task := action.Task
@@ -131,7 +139,7 @@ func (a *activation) limited(ctx context.Context, timeout time.Duration, t saga.
 }
 
 // startChild sends a child its Start. One that has it already is the same child, or the id is taken.
-func (a *activation) startChild(ctx context.Context, runner saga.Runner, action saga.Action, info saga.Info) (*saga.ChildRef, error) {
+func (a *activation) startChild(ctx context.Context, runner saga.Runner, action *saga.Action, info saga.Info) (*saga.ChildRef, error) {
 	_, answer, err := runner.Ask(action.Task, action.State, saga.Input{})
 	if err != nil {
 		return nil, saga.Permanent(err)

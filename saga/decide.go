@@ -121,8 +121,7 @@ func (n *PlanNode) forgettable() (names []string) {
 
 // calledFor gives the task as the log calls for it now, if it does.
 func calledFor(room []Task, p *Plan, in *Instance, t Task, now time.Time) (Task, bool) {
-	busy := [1]Task{t}
-	w := walk{p: p, in: in, now: now, busy: busy[:], tasks: room[:0]}
+	w := walk{p: p, in: in, now: now, mine: &t, tasks: room[:0]}
 	w.run()
 	for i := range w.tasks {
 		if w.tasks[i].same(t) {

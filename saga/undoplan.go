@@ -20,9 +20,9 @@ type Undoing struct {
 }
 
 // UndoPlan tells what would be undone, in this order, if the saga were cancelled now. Attempts that are under way would be
-// let end first, and undone, too, if they succeed. It is empty past the pivot.
+// let end first, and undone, too, if they succeed. It is empty past the pivot, and for a saga that has ended.
 func UndoPlan(p *Plan, in *Instance) []Undoing {
-	if in.Version == 0 || p.pastPivot(in) {
+	if in.Version == 0 || in.Ended() || p.pastPivot(in) {
 		return nil
 	}
 	w := &walk{p: p, in: in, now: time.Time{}}
@@ -66,7 +66,8 @@ func (w *walk) wouldUndo(n *PlanNode, at frame) (list []Undoing) {
 		return list
 	case KindChild:
 		c := w.in.block(key).Child
-		if c == nil || n.Child.Detached || c.Status != "" && c.Status != StatusCompleted {
+		settled := w.in.Steps.Get(key).Status == StepResolvedByOp || w.in.Steps.Get(key).Status == StepSkippedOver
+		if c == nil || n.Child.Detached || settled || c.Status != "" && c.Status != StatusCompleted {
 			return nil
 		}
 		return []Undoing{{Step: key, Child: &c.Ref.Key}}

@@ -13,6 +13,7 @@ type walk struct {
 	in   *Instance
 	now  time.Time // or what a timer has told, where that is later
 	busy []Task    // the tasks that are under way
+	mine *Task     // a further task that is under way; nil for none
 	any  bool      // all that could be under way is taken to be
 
 	tasks   []Task    // under way, due or resting
@@ -168,7 +169,9 @@ func (w *walk) quiet(from int, settle bool) bool {
 	return kept == from
 }
 
-func (w *walk) isBusy(t Task) bool { return w.any || isAmong(t, w.busy) }
+func (w *walk) isBusy(t Task) bool {
+	return w.any || w.mine != nil && w.mine.same(t) || isAmong(t, w.busy)
+}
 
 // isAmong reports whether a task is one of several.
 func isAmong(t Task, tasks []Task) bool {

@@ -28,9 +28,15 @@ func (n *Namespace) PublishPlan(ctx context.Context, p *saga.Plan) (before *saga
 	if err != nil {
 		return nil, fmt.Errorf("definition %q, version %d: encoding its plan: %w", p.Name, p.Version, err)
 	}
-	bucket, err := n.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: n.planBucket(), Description: "plans of namespace " + n.name, Replicas: max(n.conf.Replicas, 1),
-	})
+	bucket, err := n.js.KeyValue(ctx, n.planBucket())
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		bucket, err = n.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
+			Bucket: n.planBucket(), Description: "plans of namespace " + n.name, Replicas: max(n.conf.Replicas, 1),
+		})
+	}
+	if errors.Is(err, jetstream.ErrBucketExists) { // another worker was faster
+		bucket, err = n.js.KeyValue(ctx, n.planBucket())
+	}
 	if err != nil {
 		return nil, fmt.Errorf("definition %q, version %d: publishing its plan: %w", p.Name, p.Version, err)
 	}
