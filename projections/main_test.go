@@ -15,6 +15,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 
 	"github.com/jetsaga/jetsaga/engine"
 	"github.com/jetsaga/jetsaga/projections"
@@ -23,6 +24,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	logging.Disable() // of connections that tests break on purpose
 	os.Exit(testutil.Main(testutil.NoLeaks(m.Run), map[string]testutil.Role{"projector": projectorRole}))
 }
 

@@ -163,6 +163,8 @@ type supervision struct {
 	epoch    string
 	epochAt  time.Time
 	sweepFor Generations // what was left over beside these is removed
+	closing  string      // the generation that was close at the last looks
+	looks    uint64      // how many they were
 }
 
 // epochEvery is how often the streams are asked whether they are still the same.
@@ -239,17 +241,39 @@ func (s *supervision) follow(ctx context.Context, running map[follower]*followin
 	}
 }
 
-// caughtUp is how many records a new generation may be behind in each stream when it takes the place of the old one.
-const caughtUp = 1000
+// A generation takes the place of another when it is as far. Both follow streams that may not rest, so it may be behind
+// by a little more at each look at which it is close; with nothing in its way it has to be close.
+const (
+	closeBy   = 100 // records of a stream
+	eachLook  = 2   // records of a stream
+	closeMost = 1000
+)
 
 // finish switches to the generation under construction, when it has caught up.
 func (s *supervision) finish(ctx context.Context, g Generations) (Generations, error) {
 	p := s.p
+	if s.closing != g.Next {
+		s.closing, s.looks = g.Next, 0
+	}
+	ready := true
 	for _, stream := range p.conf.Source.Streams() {
 		lag, err := p.conf.Source.Lag(ctx, stream, p.kind.feeds+g.Next)
-		if err != nil || lag > caughtUp {
+		if err != nil || lag > closeMost {
 			return g, nil //nolint:nilerr // it has not been begun, or cannot be asked: not yet
 		}
+		allowed := uint64(closeBy)
+		if g.Current != "" {
+			now, err := p.conf.Source.Lag(ctx, stream, p.kind.feeds+g.Current)
+			if err != nil {
+				return g, nil //nolint:nilerr // not yet
+			}
+			allowed = min(now, closeMost) + eachLook*s.looks
+		}
+		ready = ready && lag <= allowed
+	}
+	s.looks++
+	if !ready {
+		return g, nil
 	}
 	switched, err := switchScript.Run(ctx, p.conf.Redis, []string{p.kind.marker}, g.Next).Int()
 	if err != nil {

@@ -1,0 +1,206 @@
+package projections_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os/exec"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/jetsaga/jetsaga/engine"
+	"github.com/jetsaga/jetsaga/projections"
+	"github.com/jetsaga/jetsaga/saga"
+	"github.com/jetsaga/jetsaga/testutil"
+)
+
+// startCluster starts a Redis Cluster of three masters.
+func startCluster(t testing.TB) *redis.ClusterClient {
+	t.Helper()
+	const nodes = 3
+	var ports []int
+	var listeners []net.Listener
+	for range nodes {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		listeners = append(listeners, l)
+		port := l.Addr().(*net.TCPAddr).Port
+		if port > 55535 { // the cluster's bus takes the port 10000 above
+			port -= 20000
+		}
+		ports = append(ports, port)
+	}
+	for _, l := range listeners {
+		_ = l.Close()
+	}
+	var addresses []string
+	for i, port := range ports {
+		cmd := exec.Command("redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", t.TempDir(),
+			"--save", "", "--cluster-enabled", "yes", "--cluster-node-timeout", "5000")
+		if i == 0 {
+			t.Logf("cluster on ports %v", ports)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		})
+		addresses = append(addresses, fmt.Sprintf("127.0.0.1:%d", port))
+	}
+	for i, address := range addresses {
+		node := redis.NewClient(&redis.Options{Addr: address})
+		eventually(t, "a node of the cluster", func() bool { return node.Ping(t.Context()).Err() == nil })
+		const slots = 16384
+		if err := node.ClusterAddSlotsRange(t.Context(), i*slots/nodes, (i+1)*slots/nodes-1).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if i > 0 {
+			if err := node.ClusterMeet(t.Context(), "127.0.0.1", strconv.Itoa(ports[0])).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_ = node.Close()
+	}
+	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addresses})
+	t.Cleanup(func() { _ = rdb.Close() })
+	for _, address := range addresses {
+		node := redis.NewClient(&redis.Options{Addr: address})
+		eventually(t, "the cluster", func() bool {
+			info, err := node.ClusterInfo(t.Context()).Result()
+			return err == nil && len(info) > 16 && info[:16] == "cluster_state:ok"
+		})
+		_ = node.Close()
+	}
+	return rdb
+}
+
+func TestReadModelsAndViewsWorkOnACluster(t *testing.T) {
+	s := newSite(t)
+	s.rdb = nil
+	cluster := startCluster(t)
+	client, err := engine.NewClient(t.Context(), engine.Config{Conn: s.nc, Redis: cluster, Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.client = client
+	s.worker()
+	s.projector()
+	s.view(perCustomer(1))
+	s.start(0, 100)
+	reader := projections.NewReader(cluster, "default")
+	ended := func() bool {
+		page, err := reader.List(t.Context(), projections.Query{Statuses: []saga.Status{saga.StatusCompleted, saga.StatusCompensated}, Limit: 1000})
+		return err == nil && len(page.Sagas) == 100
+	}
+	eventually(t, "all sagas ended in the read models", ended)
+	next, err := projections.Rebuild(t.Context(), cluster, "default", "the test wants it")
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the rebuild", func() bool {
+		g, err := reader.Generations(t.Context())
+		return err == nil && g.Current == next
+	})
+	if !ended() {
+		t.Error("the read models that were built anew lack sagas")
+	}
+	v, err := projections.Verify(t.Context(), cluster, s.client.Source(), projections.VerifyConfig{
+		Found: func(d projections.Difference) { t.Errorf("difference: %+v", d) }})
+	if err != nil || v.Sagas != 100 {
+		t.Errorf("verified %d sagas, %v; want 100", v.Sagas, err)
+	}
+	eventually(t, "the view has all", func() bool {
+		var orders map[string]string
+		err := projections.ReadView(t.Context(), cluster, "default", "per_customer", func(key func(string) string) (err error) {
+			orders, err = cluster.HGetAll(t.Context(), key("orders")).Result()
+			return err
+		})
+		return err == nil && orders["customer-1"] == "15"
+	})
+}
+
+// sagasPerSecond runs sagas for a while, and gives how many ended in a second.
+func (s *site) sagasPerSecond(prefix string, d time.Duration) float64 {
+	s.t.Helper()
+	sagas := engine.For(s.client, s.def)
+	var mu sync.Mutex
+	var running sync.WaitGroup
+	n, begun := 0, time.Now()
+	for w := range 32 {
+		running.Go(func() {
+			for i := 0; time.Since(begun) < d; i++ {
+				if _, err := sagas.Run(s.t.Context(), fmt.Sprintf("%s-%d-%d", prefix, w, i), order{Customer: "c"}); err != nil {
+					s.t.Error(err)
+					return
+				}
+				mu.Lock()
+				n++
+				mu.Unlock()
+			}
+		})
+	}
+	running.Wait()
+	return float64(n) / time.Since(begun).Seconds()
+}
+
+func TestSagasGoOnWhileRedisIsAway(t *testing.T) {
+	span := time.Second
+	if long {
+		span = 30 * time.Second
+	}
+	machine := testutil.WatchMachine(t)
+	server := testutil.StartServerProcess(t, t.TempDir())
+	s := siteOn(t, server.ClientURL())
+	s.worker()
+	s.projector()
+	s.sagasPerSecond("warm", 300*time.Millisecond)
+	with := s.sagasPerSecond("with", span)
+	s.redis.kill()
+	without := s.sagasPerSecond("away", span)
+	s.redis.start()
+	t.Logf("%.0f sagas a second with Redis, %.0f without", with, without)
+	if without < 0.9*with && long && machine.HoldsTimes(t, server.PID()) {
+		t.Errorf("without Redis %.0f sagas a second end, with it %.0f", without, with)
+	}
+	// One that does not answer is worse than one that is gone.
+	if err := s.redis.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	stopped := s.sagasPerSecond("stopped", span)
+	if err := s.redis.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%.0f sagas a second with a Redis that does not answer", stopped)
+	if stopped < 0.9*with && long && machine.HoldsTimes(t, server.PID()) {
+		t.Errorf("with a Redis that does not answer %.0f sagas a second end, with it %.0f", stopped, with)
+	}
+	back := time.Now()
+	var n int64
+	eventually(t, "the read models have caught up", func() bool {
+		lag := uint64(0)
+		g, err := s.reader().Generations(context.Background())
+		if err != nil || g.Current == "" || g.Next != "" {
+			return false
+		}
+		for _, stream := range s.client.Source().Streams() {
+			l, err := projections.Lag(t.Context(), s.client.Source(), stream, g.Current)
+			if err != nil {
+				return false
+			}
+			lag += l
+		}
+		n, err = s.reader().Count(t.Context(), projections.Query{})
+		return err == nil && lag == 0
+	})
+	t.Logf("%d sagas; caught up %v after Redis was back", n, time.Since(back))
+	s.clean(n)
+}
