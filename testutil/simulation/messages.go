@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jetsaga/jetsaga/saga"
@@ -133,6 +135,26 @@ func (s *subject) deeds() {
 	}
 	if s.w.chance(0.1) {
 		s.w.after(s.soon(), s.decide)
+	}
+	if s.w.chance(0.05) {
+		s.w.after(s.soon(), s.meddle)
+	}
+}
+
+// meddle has an operator pass over any step, or have it tried again, whether or not that makes sense.
+func (s *subject) meddle() {
+	f, ok := s.shadow.course.(*flow)
+	if !ok {
+		return
+	}
+	step := pick(s.w.rng, slices.Sorted(maps.Keys(f.def.find))...)
+	if known := slices.Sorted(maps.Keys(f.steps)); len(known) > 0 && s.w.chance(0.7) {
+		step = pick(s.w.rng, known...)
+	}
+	if s.w.chance(0.6) {
+		s.give(saga.Skip{Order: s.newOrder(), Step: step})
+	} else {
+		s.give(saga.Retry{Order: s.newOrder(), Steps: []string{step}})
 	}
 }
 
