@@ -57,11 +57,12 @@ func (c *Client) Signal(ctx context.Context, key saga.Key, name string, payload 
 	if !json.Valid(payload) {
 		return fmt.Errorf("saga %s: signal %q: the payload is not JSON", key, name)
 	}
-	if _, err := c.running(ctx, key); err != nil {
+	in, err := c.running(ctx, key)
+	if err != nil {
 		return err
 	}
 	r := newRequest(opts)
-	return c.send(ctx, key, saga.Signal{ID: r.id, Name: name, Payload: payload, By: r.by, Time: time.Now().UTC()})
+	return c.send(ctx, key, saga.Signal{ID: r.id, Run: in.Run, Name: name, Payload: payload, By: r.by, Time: time.Now().UTC()})
 }
 
 // Send sends a saga a signal of a declared type; see [Client.Signal].

@@ -181,7 +181,7 @@ func (w *walk) racing(n *PlanNode, key string, at frame) outcome {
 	var broken *blame // a branch that cannot be undone
 	for _, branch := range n.Children {
 		at := at.inBranch(key, branch.Label)
-		from := len(w.tasks)
+		before := w.mark()
 		switch w.forward(branch, at) {
 		case done:
 			winner = cmp.Or(winner, branch.Label)
@@ -191,7 +191,7 @@ func (w *walk) racing(n *PlanNode, key string, at frame) outcome {
 		case failed:
 		}
 		cause := w.blame
-		w.tasks = w.tasks[:from]
+		w.back(before)
 		switch w.unwind(branch, at) {
 		case failed:
 			broken = new(w.blame)
@@ -276,7 +276,7 @@ func (w *walk) forEach(n *PlanNode, at frame) outcome {
 // go on, or where what the item had done cannot be undone.
 func (w *walk) eachItem(n *PlanNode, key string, i int, at frame) outcome {
 	at = at.turn(i).inBranch(key, strconv.Itoa(i))
-	from := len(w.tasks)
+	before := w.mark()
 	o := w.forward(n.Children[0], at)
 	if o == done {
 		return w.follows(ItemEnded{Node: key, Index: i})
@@ -285,7 +285,7 @@ func (w *walk) eachItem(n *PlanNode, key string, i int, at frame) outcome {
 		return o
 	}
 	cause := w.blame
-	w.tasks = w.tasks[:from]
+	w.back(before)
 	if o = w.unwind(n.Children[0], at); o == done {
 		return w.follows(ItemEnded{Node: key, Index: i, Error: cause.err})
 	}

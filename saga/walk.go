@@ -185,10 +185,30 @@ func isAmong(t Task, tasks []Task) bool {
 
 // underWay visits a node that is not wanted any more, and reports whether all attempts below it have ended.
 func (w *walk) underWay(n *PlanNode, at frame) bool {
-	before, from := *w, len(w.tasks)
+	before := w.mark()
 	w.forward(n, at)
-	w.fact, w.until, w.waits, w.waiting, w.blame = before.fact, before.until, before.waits, before.waiting, before.blame
-	return w.quiet(from, true)
+	tasks := w.tasks
+	w.back(before)
+	w.tasks = tasks
+	return w.quiet(before.tasks, true)
+}
+
+// mark is what a walk had found when it came to a place.
+type mark struct {
+	tasks   int
+	fact    Event
+	until   time.Time
+	waits   string
+	waiting bool
+	blame   blame
+}
+
+func (w *walk) mark() mark { return mark{len(w.tasks), w.fact, w.until, w.waits, w.waiting, w.blame} }
+
+// back forgets what the walk has found since.
+func (w *walk) back(m mark) {
+	w.tasks = w.tasks[:m.tasks]
+	w.fact, w.until, w.waits, w.waiting, w.blame = m.fact, m.until, m.waits, m.waiting, m.blame
 }
 
 func (w *walk) follows(e Event) outcome {
