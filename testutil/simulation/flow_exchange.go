@@ -98,6 +98,11 @@ func (f *flow) order(event saga.Event) {
 	switch e := event.(type) {
 	case saga.SagaPaused:
 		f.paused = true
+		f.s.w.after(longPause, func() {
+			if f.paused && !f.ended() {
+				f.s.resume()
+			}
+		})
 	case saga.SagaResumed:
 		f.paused = false
 	case saga.StepRetried:

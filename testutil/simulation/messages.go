@@ -181,11 +181,10 @@ func (s *subject) signal(name string) {
 	if s.w.chance(0.15) {
 		payload = badPayload
 	}
-	cmd := saga.Signal{ID: fmt.Sprintf("%s-s%d", s.key.ID, s.orders), Name: name, Payload: []byte(payload), By: "client", Time: s.w.clock()}
-	if s.w.chance(0.7) {
-		cmd.Run = s.starts[len(s.starts)-1].Run
-	}
-	s.give(cmd)
+	s.give(saga.Signal{
+		ID: fmt.Sprintf("%s-s%d", s.key.ID, s.orders), Run: s.starts[len(s.starts)-1].Run,
+		Name: name, Payload: []byte(payload), By: "client", Time: s.w.clock(),
+	})
 }
 
 // decide decides about one of the approvals that the saga waits for, if any.
@@ -242,8 +241,7 @@ func (s *subject) nudge() (more bool) {
 	case s.shadow.ended():
 		return false
 	case f.paused:
-		s.w.sight(PausedToTheEnd)
-		s.give(saga.Resume{Order: s.newOrder()})
+		s.resume()
 		return true
 	}
 	for _, p := range f.awaits() {
@@ -260,6 +258,15 @@ func (s *subject) nudge() (more bool) {
 	}
 	return more
 }
+
+// resume ends a pause to which there would be no end.
+func (s *subject) resume() {
+	s.w.sight(PausedToTheEnd)
+	s.give(saga.Resume{Order: s.newOrder()})
+}
+
+// longPause is how long operators let a saga halt at the most.
+const longPause = 10 * time.Minute
 
 // help has an operator deal with a saga that is stuck.
 func (s *subject) help(f *flow) bool {
