@@ -165,7 +165,7 @@ type SagaReset struct {
 
 // Signal is a message to a saga, as a command and as kept until a wait takes it.
 type Signal struct {
-	ID      string          `json:"id"` // of the sender's choice: a signal that is sent twice is received once
+	ID      string          `json:"id"`            // of the sender's choice: a signal that is sent twice is received once
 	Run     string          `json:"run,omitempty"` // that is meant; a sender that leaves it open may see the signal end with a run before
 	Name    string          `json:"name"`
 	Payload json.RawMessage `json:"payload,omitempty"`

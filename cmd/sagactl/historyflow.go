@@ -35,6 +35,8 @@ func (r *entry) fillFlow(event saga.Event) {
 		r.Step = e.Node
 	case saga.SignalReceived:
 		r.Note = fmt.Sprintf("%s from %s: %s", e.Name, cmp.Or(e.By, "nobody named"), clip(string(e.Payload), 80))
+	case saga.SignalTaken:
+		r.Step, r.Note = e.Node, e.ID
 	case saga.SignalRefused:
 		r.Step, r.Error, r.Note = e.Node, e.Error, e.ID
 	case saga.ChildStarted:

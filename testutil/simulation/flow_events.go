@@ -39,7 +39,7 @@ func (f *flow) starts(a *activation, t saga.Task) {
 	p, ok := f.locate(t.Step)
 	in := a.core.Instance()
 	upToDate := in.Version == f.version
-	if !t.Undo && !(ok && f.step(p).skipped) {
+	if !t.Undo && (!ok || !f.step(p).skipped) {
 		f.begun[t.Step] = a.core.Owner()
 	}
 	switch {
