@@ -27,9 +27,10 @@ type Summary struct {
 	Step     string `json:"step,omitempty"`
 	Attempt  int    `json:"attempt,omitempty"`
 	Failures int    `json:"failures,omitempty"`
-	// Error is the text of the last error: of a failed attempt until the step completes, of what turned the saga around,
-	// or of what ended it.
+	// Error is the text of the error that turned the saga around, or that it ended with, and LastError that of the last
+	// attempt that failed, until a step completes.
 	Error      string            `json:"error,omitempty"`
+	LastError  string            `json:"last_error,omitempty"`
 	Reason     saga.Reason       `json:"reason,omitempty"` // why it was undone
 	Attributes map[string]string `json:"attributes,omitempty"`
 	StartedAt  time.Time         `json:"started_at"`
@@ -109,7 +110,7 @@ func (s *Summary) apply(c *saga.Commit) {
 	if c.Snapshot != nil {
 		s.restore(c.Snapshot)
 	}
-	s.Error = cut(s.Error)
+	s.Error, s.LastError = cut(s.Error), cut(s.LastError)
 	s.Version, s.UpdatedAt = c.Version, c.Time
 }
 
@@ -117,9 +118,7 @@ func (s *Summary) apply(c *saga.Commit) {
 func (s *Summary) restore(in *saga.Instance) {
 	s.Run, s.Definition, s.Status, s.Parked, s.Paused = in.Run, in.Definition, in.Status, in.Parked, in.Paused
 	s.Reason, s.Attributes, s.StartedAt, s.EndedAt = in.Reason, in.Attributes, in.StartedAt, in.EndedAt
-	if in.Error != "" {
-		s.Error = in.Error
-	}
+	s.Error = in.Error
 }
 
 // event follows what saga.Instance does with an event, as far as a summary tells of it.
@@ -130,17 +129,16 @@ func (s *Summary) event(event saga.Event, at time.Time) {
 		s.Status, s.StartedAt = saga.StatusRunning, at
 	case saga.StepCompleted:
 		s.attempt(e.Step, e.Attempt, func(t *StepTotals) { t.Completed.add(e.Took) })
-		if s.Reason == "" {
-			s.Error = ""
-		}
+		s.LastError = ""
 	case saga.StepFailed:
 		s.attempt(e.Step, e.Attempt, func(t *StepTotals) { t.Failed.add(e.Took) })
-		s.Error, s.Failures = e.Error, s.Failures+1
+		s.LastError, s.Failures = e.Error, s.Failures+1
 	case saga.StepCompensated:
 		s.attempt(e.Step, e.Attempt, func(t *StepTotals) { t.Undone.add(e.Took) })
+		s.LastError = ""
 	case saga.CompensationFailed:
 		s.attempt(e.Step, e.Attempt, func(t *StepTotals) { t.UndoFailed.add(e.Took) })
-		s.Error, s.Failures = e.Error, s.Failures+1
+		s.LastError, s.Failures = e.Error, s.Failures+1
 	case saga.CompensationStarted:
 		s.Status, s.Reason, s.Error = saga.StatusCompensating, e.Reason, e.Error
 	case saga.CancelRequested:
@@ -150,11 +148,12 @@ func (s *Summary) event(event saga.Event, at time.Time) {
 	case saga.SagaParked:
 		s.Parked = true
 	case saga.SagaCompleted:
-		s.end(saga.StatusCompleted, "", at)
+		s.end(saga.StatusCompleted, at)
 	case saga.SagaCompensated:
-		s.end(saga.StatusCompensated, s.Error, at)
+		s.end(saga.StatusCompensated, at)
 	case saga.SagaStuck:
-		s.end(saga.StatusStuck, e.Error, at)
+		s.Error = e.Error
+		s.end(saga.StatusStuck, at)
 	case saga.AttributesChanged:
 		s.Attributes = e.Values
 	default:
@@ -170,7 +169,8 @@ func (s *Summary) order(event saga.Event, at time.Time) {
 	case saga.SagaResumed:
 		s.Paused, s.Parked = false, false
 	case saga.SagaTerminated:
-		s.end(saga.StatusTerminated, e.Reason, at)
+		s.Error = e.Reason
+		s.end(saga.StatusTerminated, at)
 	case saga.UndoRequested:
 		s.Reason = saga.ReasonUndone
 		s.reopen()
@@ -180,11 +180,14 @@ func (s *Summary) order(event saga.Event, at time.Time) {
 	case saga.SagaReset:
 		s.Status, s.Reason, s.Error, s.EndedAt = saga.StatusRunning, "", "", time.Time{}
 		s.Parked, s.Paused = false, false
+		if e.Saga != nil {
+			s.Definition = e.Saga.Definition
+		}
 	}
 }
 
-func (s *Summary) end(status saga.Status, text string, at time.Time) {
-	s.Status, s.Error, s.EndedAt, s.Parked = status, text, at, false
+func (s *Summary) end(status saga.Status, at time.Time) {
+	s.Status, s.EndedAt, s.Parked = status, at, false
 }
 
 // reopen lets a saga go on that had ended, in the direction that it had.
@@ -229,6 +232,7 @@ type stored struct {
 	Attempt    int                `json:"n,omitempty"`
 	Failures   int                `json:"f,omitempty"`
 	Error      string             `json:"e,omitempty"`
+	LastError  string             `json:"l,omitempty"`
 	Reason     saga.Reason        `json:"y,omitempty"`
 	Attributes map[string]string  `json:"a,omitempty"`
 	StartedAt  int64              `json:"t"` // nanoseconds since 1970
@@ -242,7 +246,7 @@ type stored struct {
 func (s *Summary) encode() (string, error) {
 	w := stored{
 		Run: s.Run, Definition: s.Definition, Status: s.Status, Parked: s.Parked, Paused: s.Paused, Step: s.Step,
-		Attempt: s.Attempt, Failures: s.Failures, Error: s.Error, Reason: s.Reason, Attributes: s.Attributes,
+		Attempt: s.Attempt, Failures: s.Failures, Error: s.Error, LastError: s.LastError, Reason: s.Reason, Attributes: s.Attributes,
 		StartedAt: s.StartedAt.UnixNano(), UpdatedAt: s.UpdatedAt.UnixNano(), Damaged: s.Damaged,
 	}
 	if !s.EndedAt.IsZero() {
@@ -282,7 +286,7 @@ func decodeSummary(key saga.Key, value string) (*Summary, error) {
 	}
 	s := &Summary{
 		Key: key, Run: w.Run, Definition: w.Definition, Version: number, Status: w.Status, Parked: w.Parked, Paused: w.Paused,
-		Step: w.Step, Attempt: w.Attempt, Failures: w.Failures, Error: w.Error, Reason: w.Reason, Attributes: w.Attributes,
+		Step: w.Step, Attempt: w.Attempt, Failures: w.Failures, Error: w.Error, LastError: w.LastError, Reason: w.Reason, Attributes: w.Attributes,
 		StartedAt: time.Unix(0, w.StartedAt).UTC(), UpdatedAt: time.Unix(0, w.UpdatedAt).UTC(), Damaged: w.Damaged,
 		waiting: waiting,
 	}

@@ -303,7 +303,7 @@ func compacted(records []Record) bool {
 
 // keep takes from the summary before what a log without its beginning cannot tell.
 func (s *Summary) keep(was *Summary) {
-	s.Steps, s.Step, s.Attempt, s.Failures, s.Error = was.Steps, was.Step, was.Attempt, was.Failures, was.Error
+	s.Steps, s.Step, s.Attempt, s.Failures, s.LastError = was.Steps, was.Step, was.Attempt, was.Failures, was.LastError
 }
 
 // keysOf gives the keys of a generation.

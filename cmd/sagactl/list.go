@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -84,7 +85,7 @@ func (a *app) list() *cobra.Command {
 		Short: "List sagas from the read models",
 		Long: "List shows sagas as the read models in Redis have them, which may be a moment old; get shows one as it is. The latest " +
 			"come first. --all goes through all pages.\n\n" +
-			"With -o json: sagas (definition, id, run, plan, version, status, parked, paused, step, attempt, failures, error, reason, " +
+			"With -o json: sagas (definition, id, run, plan, version, status, parked, paused, step, attempt, failures, error, last_error, reason, " +
 			"attributes, started_at, updated_at, ended_at) and next, the cursor of the next page; with --all one saga a line.",
 		Example: "  sagactl list --status stuck\n  sagactl list -d place-order -a customer=42 --started-from 24h --order updated",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -150,7 +151,7 @@ func (a *app) showList(ctx context.Context, m *modelled, q projections.Query, al
 			for i := range page.Sagas {
 				s := &page.Sagas[i]
 				_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", s.Key, describeSummary(s), s.Step,
-					s.StartedAt.Local().Format(timeFormat), s.UpdatedAt.Local().Format(timeFormat), clip(s.Error, 80))
+					s.StartedAt.Local().Format(timeFormat), s.UpdatedAt.Local().Format(timeFormat), clip(cmp.Or(s.Error, s.LastError), 80))
 			}
 		}
 		if q.Cursor = page.Next; q.Cursor == "" || !all {
