@@ -14,6 +14,9 @@ import (
 	"github.com/jetsaga/jetsaga/testutil"
 )
 
+// verifyNow is what most tests want of a verification.
+var verifyNow projections.VerifyConfig
+
 // verify compares, and gives what was found.
 func (s *site) verify(conf projections.VerifyConfig) (projections.Verification, []projections.Difference) {
 	s.t.Helper()
