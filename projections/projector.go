@@ -418,7 +418,7 @@ func (p *Projector) watch() (stop func(), err error) {
 	registration, err := m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		for _, s := range p.States() {
 			set := metric.WithAttributeSet(attribute.NewSet(
-				attribute.String("stream", s.Stream), attribute.String("generation", s.Generation)))
+				attribute.String("of", p.kind.what), attribute.String("stream", s.Stream), attribute.String("generation", s.Generation)))
 			o.ObserveInt64(lag, int64(s.Lag), set)         //nolint:gosec // far below 2^63
 			o.ObserveInt64(applied, int64(s.Applied), set) //nolint:gosec // far below 2^63
 		}
