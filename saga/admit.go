@@ -309,6 +309,8 @@ func (a *Activation) orders(cmd operator) (Event, error) {
 			return nil, fmt.Errorf("the saga has ended %s, and not because of step %q", a.in.Status, cmd.Step)
 		case s.Status == StepDone || s.Status == StepUndone:
 			return nil, fmt.Errorf("step %q is %s already", cmd.Step, s.Status)
+		case !a.in.Ended() && a.replaced(cmd.Step, s):
+			return nil, fmt.Errorf("what runs in place of step %q has begun: skip a step there", cmd.Step)
 		}
 		return StepSkipped(cmd), nil
 	case Resolve:
@@ -327,6 +329,12 @@ func (a *Activation) orders(cmd operator) (Event, error) {
 	default:
 		return nil, fmt.Errorf("command type %T cannot be carried out", cmd)
 	}
+}
+
+// replaced reports whether a fallback has begun in place of a step, or what runs when no signal has come: attempts of it may be under
+// way, which a saga that passes the step over would forget.
+func (a *Activation) replaced(step string, s StepState) bool {
+	return a.in.block(step).Branch == labelTimeout || s.Failure != "" && a.plan.Node(step).branch(labelFallback) != nil
 }
 
 func (a *Activation) orderRetry(cmd Retry) (Event, error) {

@@ -1,6 +1,7 @@
 package saga
 
 import (
+	"context"
 	"testing"
 	"time"
 )
@@ -55,6 +56,31 @@ func TestAnAnswerMayComeBeforeTheQuestionIsInTheLog(t *testing.T) {
 	} {
 		if news := test.known.news(test.done); news != test.news {
 			t.Errorf("%s: news %v, want %v", test.name, news, test.news)
+		}
+	}
+}
+
+func TestWhatHasBegunInPlaceOfAStepIsNotPassedOver(t *testing.T) {
+	ring := DeclareSignal[int]("ring")
+	plan := Must(Define("d", 1,
+		Step("a", stageStep).Fallback(Step("b", stageStep)),
+		Await[stageState]("w", ring, func(context.Context, *stageState, int) error { return nil }).Timeout(time.Minute, Step("late", stageStep)))).Plan()
+	for _, test := range []struct {
+		step  string
+		event Event
+	}{
+		{"a", StepFailed{Step: "a", Attempt: 1, Failure: Failure{Error: "no", GaveUp: true}}},
+		{"w", BranchTaken{Node: "w", Branch: "timeout"}},
+	} {
+		a := NewActivation(ActivationConfig{Worker: "w", Plan: func(string, int) *Plan { return plan }},
+			Delivery{Key: Key{"d", "one"}, Command: Skip{Order{ID: "o", Run: "r"}, test.step}, Count: 1})
+		log := Log{Revision: 1, Commits: []Commit{{
+			Version: 1, By: Owner{Worker: "v", Command: "r", Delivery: 1}, Events: []Event{SagaStarted{Run: "r", Definition: 1}, test.event},
+		}}}
+		a.Begin(time.Now())
+		a.Loaded(time.Now(), log)
+		if action := a.Loaded(time.Now(), log); action.Do != ActReject {
+			t.Errorf("skipping %s: %v, want it rejected", test.step, action.Do)
 		}
 	}
 }

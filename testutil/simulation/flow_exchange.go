@@ -129,7 +129,7 @@ func (f *flow) retry(key string) {
 		return
 	}
 	s := f.step(p)
-	s.touched = true
+	s.touched = s.touched || s.gaveUp || s.undoGaveUp
 	switch {
 	case s.gaveUp && !s.undoGaveUp:
 		s.gaveUp, s.attempts, s.restsUntil = false, 0, time.Time{}
