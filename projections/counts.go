@@ -120,7 +120,7 @@ func (r *Reader) Count(ctx context.Context, q Query) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if names, exact := q.indexes(); exact && !(started && updated) {
+	if names, exact := q.indexes(); exact && (!started || !updated) {
 		var n int64
 		err := r.read(ctx, func(m *models) (err error) {
 			n, err = m.countIndexes(ctx, &q, names)

@@ -38,7 +38,7 @@ type redisServer struct {
 
 func startRedis(t testing.TB) *redisServer {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func startRedis(t testing.TB) *redisServer {
 
 func (s *redisServer) start() {
 	s.t.Helper()
-	s.cmd = exec.Command("redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(s.port), "--dir", s.dir,
+	s.cmd = exec.CommandContext(context.WithoutCancel(s.t.Context()), "redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(s.port), "--dir", s.dir,
 		"--save", "", "--appendonly", "yes", "--appendfsync", "everysec", "--logfile", filepath.Join(s.dir, "log"))
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
@@ -192,7 +192,7 @@ func (s *site) worker() (end func()) {
 }
 
 // projector runs a projector until the returned function is called or the test ends.
-func (s *site) projector() (p *projections.Projector, stop func()) {
+func (s *site) projector() (stop func()) {
 	s.t.Helper()
 	p, err := s.client.Projector()
 	if err != nil {
@@ -208,7 +208,7 @@ func (s *site) projector() (p *projections.Projector, stop func()) {
 		}
 	})
 	s.t.Cleanup(stop)
-	return p, stop
+	return stop
 }
 
 func (s *site) reader() *projections.Reader { return projections.NewReader(s.rdb, "default") }

@@ -26,7 +26,7 @@ func startCluster(t testing.TB) *redis.ClusterClient {
 	var ports []int
 	var listeners []net.Listener
 	for range nodes {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,7 +42,7 @@ func startCluster(t testing.TB) *redis.ClusterClient {
 	}
 	var addresses []string
 	for i, port := range ports {
-		cmd := exec.Command("redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", t.TempDir(),
+		cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", t.TempDir(),
 			"--save", "", "--cluster-enabled", "yes", "--cluster-node-timeout", "5000")
 		if i == 0 {
 			t.Logf("cluster on ports %v", ports)

@@ -198,7 +198,7 @@ func (r *Reader) Get(ctx context.Context, key saga.Key) (s Summary, ok bool, err
 }
 
 // List gives a page of the sagas that a query wants. The errors are [*QueryError], [*NotReadyError] and those of Redis.
-func (r *Reader) List(ctx context.Context, q Query) (Page, error) {
+func (r *Reader) List(ctx context.Context, q Query) (Page, error) { //nolint:gocognit // one page is one loop over what the index gives
 	q, err := q.withDefaults()
 	if err != nil {
 		return Page{}, err

@@ -61,10 +61,10 @@ const (
 // The names of indexes.
 const indexAll = "all"
 
-func indexDefinition(definition string) string      { return "d." + definition }
-func indexStatus(status saga.Status) string         { return "s." + string(status) }
-func indexBoth(def string, st saga.Status) string   { return "b." + def + "." + string(st) }
-func indexAttribute(name string, val string) string { return "a." + name + "." + val }
+func indexDefinition(definition string) string    { return "d." + definition }
+func indexStatus(status saga.Status) string       { return "s." + string(status) }
+func indexBoth(def string, st saga.Status) string { return "b." + def + "." + string(st) }
+func indexAttribute(name, val string) string      { return "a." + name + "." + val }
 
 // indexes gives the names of all indexes that a summary is in.
 func (s *Summary) indexes() []string {

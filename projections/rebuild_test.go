@@ -35,7 +35,7 @@ func TestARebuildReadsTwentyThousandRecordsASecond(t *testing.T) {
 		ticker := time.NewTicker(20 * time.Millisecond)
 		defer ticker.Stop()
 		for {
-			n, err := s.reader().Count(t.Context(), projections.Query{})
+			n, err := s.reader().Count(t.Context(), projections.Query{}) //nolint:contextcheck // the test's own
 			if err != nil || n != int64(sagas) {
 				t.Errorf("a reader saw %d sagas, %v; want %d", n, err, sagas)
 				return

@@ -308,7 +308,7 @@ func decodeSummary(key saga.Key, value string) (*Summary, error) {
 
 // summarize gives the summary of all that is stored of a saga, nil where that is nothing. What cannot be read is passed
 // over and told of in Damaged.
-func summarize(key saga.Key, records []Record) *Summary {
+func summarize(key saga.Key, records []Record) *Summary { //nolint:gocognit // one case for each event
 	slices.SortStableFunc(records, func(a, b Record) int {
 		switch {
 		case a.Sequence < b.Sequence:

@@ -48,7 +48,7 @@ func (s *site) clean(sagas int64) {
 func TestVerifyFindsWhatDiffersAndRepairsIt(t *testing.T) {
 	s := newSite(t)
 	s.worker()
-	_, stop := s.projector()
+	stop := s.projector()
 	s.start(0, 100)
 	s.ended(100)
 	s.clean(100)
@@ -115,12 +115,12 @@ func TestARebuildNeverShowsReadersAHalf(t *testing.T) {
 	reads := 0
 	readers.Go(func() {
 		for ctx.Err() == nil {
-			n, err := s.reader().Count(t.Context(), projections.Query{Definition: "order"})
+			n, err := s.reader().Count(t.Context(), projections.Query{Definition: "order"}) //nolint:contextcheck // the test's own
 			if err != nil || n != sagas {
 				t.Errorf("a reader saw %d sagas, %v; want %d", n, err, sagas)
 				return
 			}
-			page, err := s.reader().List(t.Context(), projections.Query{Limit: 200})
+			page, err := s.reader().List(t.Context(), projections.Query{Limit: 200}) //nolint:contextcheck // the test's own
 			if err != nil || len(page.Sagas) != 200 {
 				t.Errorf("a reader saw a page of %d sagas, %v; want 200", len(page.Sagas), err)
 				return
@@ -253,7 +253,7 @@ func (s *site) startMany(from, to int) {
 func TestSagasAreForgottenEverywhere(t *testing.T) {
 	s := newSite(t)
 	s.worker()
-	_, stop := s.projector()
+	stop := s.projector()
 	s.start(0, 20)
 	s.ended(20)
 	stop()

@@ -54,7 +54,7 @@ func (w *Writes) Key(name string) string { return w.prefix + name }
 
 // Do has a command carried out, such as Do("HINCRBY", w.Key("revenue"), day, cents). It may only name keys of the view,
 // as its second word. It gives no answer: what is written depends on the events alone.
-func (w *Writes) Do(command string, key string, args ...any) {
+func (w *Writes) Do(command, key string, args ...any) {
 	w.commands = append(w.commands, append([]any{command, key}, args...))
 }
 

@@ -95,7 +95,7 @@ type fold struct {
 	reread   bool // the records at hand do not suffice
 }
 
-func (w *writer) apply(ctx context.Context, b Batch) error {
+func (w *writer) apply(ctx context.Context, b Batch) error { //nolint:gocognit // one pass that sorts a batch into commands
 	folds, order, err := w.gather(ctx, b)
 	if err != nil {
 		return err

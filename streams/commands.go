@@ -74,7 +74,7 @@ func (n *Namespace) Starts(ctx context.Context, key saga.Key) (starts []saga.Sta
 	}
 	messages, err := n.between(ctx, stream, subject, 1, end.Sequence)
 	if err == nil && (len(messages) == 0 || messages[len(messages)-1].Sequence != end.Sequence) {
-		messages, err = n.each(ctx, stream, subject, 1, end.Sequence)
+		messages, err = n.each(ctx, stream, subject, end.Sequence)
 	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("saga %s: reading its commands: %w", key, err)

@@ -147,7 +147,7 @@ func (n *Namespace) FeedLag(ctx context.Context, stream, name string) (uint64, e
 		return 0, fmt.Errorf("stream %s: consumer %s: %w", stream, name, err)
 	}
 	info := c.CachedInfo()
-	return info.NumPending + uint64(max(info.NumAckPending, 0)), nil //nolint:gosec // not negative
+	return info.NumPending + uint64(max(info.NumAckPending, 0)), nil
 }
 
 // handlerError is what a handler returned.
@@ -224,7 +224,7 @@ func (f *feed) await(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case m := <-s.messages:
-			if _, isStatus := s.status(m); !isStatus {
+			if !s.status(m) {
 				f.pin = m.Header.Get(headerPin)
 				return nil
 			}
@@ -344,11 +344,11 @@ func (s *session) request(token string, r pullRequest) error {
 }
 
 // status takes a status, and reports whether the message is one.
-func (s *session) status(m *nats.Msg) (token string, is bool) {
+func (s *session) status(m *nats.Msg) (is bool) {
 	s.heard = time.Now()
-	token, is = strings.CutPrefix(m.Subject, s.inbox)
+	token, is := strings.CutPrefix(m.Subject, s.inbox)
 	if !is {
-		return token, false
+		return false
 	}
 	status := m.Header.Get(statusHeader)
 	switch {
@@ -365,7 +365,7 @@ func (s *session) status(m *nats.Msg) (token string, is bool) {
 			s.lost = fmt.Errorf("stream %s: pull ended: %s %s", s.f.stream, status, text)
 		}
 	}
-	return token, true
+	return true
 }
 
 // done is what the handler has to say of a batch, or of its beginning.
@@ -402,7 +402,7 @@ func (s *session) run(ctx context.Context, cancel context.CancelFunc) error {
 	return s.loop(ctx, work, results)
 }
 
-func (s *session) loop(ctx context.Context, work chan<- FeedBatch, results <-chan done) error {
+func (s *session) loop(ctx context.Context, work chan<- FeedBatch, results <-chan done) error { //nolint:gocognit // the one place where a session waits
 	renewal := time.NewTicker(pinRenewal)
 	defer renewal.Stop()
 	begun, busy := false, true
@@ -487,7 +487,7 @@ func (s *session) ack(reply string) error {
 
 // take puts a message among those that wait for the handler.
 func (s *session) take(m *nats.Msg, begun bool) error {
-	if _, isStatus := s.status(m); isStatus {
+	if s.status(m) {
 		return s.lost
 	}
 	if !begun {

@@ -175,7 +175,7 @@ func (l *Log) loadFrom(ctx context.Context, key saga.Key, stream, subject string
 		func() ([]stored, error) { return l.n.back(ctx, stream, last, stepsBack, isBase) },
 		search(end.Base),
 		search(1),
-		func() ([]stored, error) { return l.n.each(ctx, stream, subject, 1, last.Sequence) },
+		func() ([]stored, error) { return l.n.each(ctx, stream, subject, last.Sequence) },
 	} {
 		messages, err := read()
 		if err != nil {
@@ -238,7 +238,7 @@ func (l *Log) History(ctx context.Context, key saga.Key) ([]saga.Commit, error) 
 	}
 	messages, err := l.n.between(ctx, stream, subject, 1, last.Sequence)
 	if err == nil && (len(messages) == 0 || messages[len(messages)-1].Sequence != last.Sequence) {
-		messages, err = l.n.each(ctx, stream, subject, 1, last.Sequence)
+		messages, err = l.n.each(ctx, stream, subject, last.Sequence)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("saga %s: reading its history: %w", key, err)

@@ -1,6 +1,7 @@
 package streams
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,7 +44,7 @@ func (n *Namespace) PublishPlan(ctx context.Context, p *saga.Plan) (before *saga
 	key := planKey(p.Name, p.Version)
 	known, err := bucket.Get(ctx, key)
 	switch {
-	case err == nil && string(known.Value()) == string(data):
+	case err == nil && bytes.Equal(known.Value(), data):
 		return nil, nil
 	case err == nil:
 		// One that cannot be read is of another build, and gives way.

@@ -219,11 +219,10 @@ func readBatch(ctx context.Context, answers <-chan *nats.Msg) ([]stored, error) 
 	}
 }
 
-// each gives the messages of one literal subject from a sequence to another, one by one from the leader: slow,
-// and never behind.
-func (n *Namespace) each(ctx context.Context, stream, subject string, from, to uint64) ([]stored, error) {
+// each gives the messages of one literal subject up to a sequence, one by one from the leader: slow, and never behind.
+func (n *Namespace) each(ctx context.Context, stream, subject string, to uint64) ([]stored, error) {
 	var messages []stored
-	for next := max(from, 1); next <= to; {
+	for next := uint64(1); next <= to; {
 		m, err := n.fromLeader(ctx, stream, leaderRequest{Sequence: next, NextFor: subject})
 		if errors.Is(err, errNotStored) {
 			break

@@ -54,7 +54,7 @@ func parseAck(reply string) (a ackInfo, err error) {
 			return a, fmt.Errorf("acknowledgement subject %q: %w", reply, err)
 		}
 	}
-	a.at = time.Unix(0, int64(stored)).UTC() //nolint:gosec // nanoseconds since 1970
+	a.at = time.Unix(0, int64(stored)).UTC()
 	return a, nil
 }
 
@@ -76,7 +76,7 @@ func (n *Namespace) Records(ctx context.Context, key saga.Key) ([]Record, error)
 			messages, err = n.between(ctx, stream, subject, 1, end.Sequence)
 		}
 		if err == nil && (len(messages) == 0 || messages[len(messages)-1].Sequence != end.Sequence) {
-			messages, err = n.each(ctx, stream, subject, 1, end.Sequence)
+			messages, err = n.each(ctx, stream, subject, end.Sequence)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("saga %s: reading its records: %w", key, err)

@@ -28,7 +28,7 @@ func (n *Namespace) Scan(ctx context.Context, stream string, see func(Record) er
 		return fault(err)
 	}
 	for left := info.NumPending; left > 0; {
-		batch, err := c.Fetch(int(min(left, DefaultFeedBatch)), jetstream.FetchMaxWait(scanIdle)) //nolint:gosec // bounded
+		batch, err := c.Fetch(int(min(left, DefaultFeedBatch)), jetstream.FetchMaxWait(scanIdle))
 		if err != nil {
 			return fault(err)
 		}
@@ -61,7 +61,7 @@ func (n *Namespace) Shards(stream string) []shard.Shard {
 	var held []shard.Shard
 	for s, home := range &n.home {
 		if home == stream {
-			held = append(held, shard.Shard(s)) //nolint:gosec // below shard.Count
+			held = append(held, shard.Shard(s))
 		}
 	}
 	return held

@@ -83,7 +83,7 @@ func exitCode(err error) int {
 		refused *engine.RefusedError
 		query   *projections.QueryError
 		unbuilt *projections.NotReadyError
-		down    *redisDown
+		down    *redisDownError
 	)
 	switch {
 	case err == nil:

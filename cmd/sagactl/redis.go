@@ -17,16 +17,16 @@ import (
 // redisVariable is the environment's name for the address of Redis, which may hold a password.
 const redisVariable = "REDIS_URL"
 
-// redisDown tells that Redis cannot be reached.
-type redisDown struct {
+// redisDownError tells that Redis cannot be reached.
+type redisDownError struct {
 	where string
 	err   error
 }
 
-func (e *redisDown) Error() string {
+func (e *redisDownError) Error() string {
 	return fmt.Sprintf("cannot reach Redis at %s: %v", e.where, e.err)
 }
-func (e *redisDown) Unwrap() error { return e.err }
+func (e *redisDownError) Unwrap() error { return e.err }
 
 // dialRedis connects to where the read models are. A URL with addr= names further nodes of a cluster.
 func (a *app) dialRedis(ctx context.Context) (redis.UniversalClient, error) {
@@ -61,7 +61,7 @@ func (a *app) dialRedis(ctx context.Context) (redis.UniversalClient, error) {
 	defer cancel()
 	if err := rdb.Ping(ctx).Err(); err != nil {
 		_ = rdb.Close()
-		return nil, &redisDown{u.Host, err}
+		return nil, &redisDownError{u.Host, err}
 	}
 	return rdb, nil
 }
