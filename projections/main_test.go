@@ -228,7 +228,11 @@ func (s *site) start(from, to int) {
 // eventually returns when f says so.
 func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(120 * time.Second); !f(); {
+	patience := time.Minute
+	if long {
+		patience = 5 * time.Minute
+	}
+	for deadline := time.Now().Add(patience); !f(); {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain: %s", what)
 		}

@@ -13,7 +13,7 @@ import (
 func TestARebuildReadsTwentyThousandRecordsASecond(t *testing.T) {
 	sagas := 1500
 	if long {
-		sagas = 20_000
+		sagas = 200_000
 	}
 	server := testutil.StartServerProcess(t, t.TempDir())
 	s := siteOn(t, server.ClientURL())

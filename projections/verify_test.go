@@ -150,19 +150,53 @@ func TestARebuildNeverShowsReadersAHalf(t *testing.T) {
 }
 
 func TestAWipedRedisIsBuiltAnew(t *testing.T) {
+	sagas := 600
+	if long {
+		sagas = 20_000
+	}
 	s := newSite(t)
 	s.worker()
 	s.projector()
-	s.start(0, 200)
-	s.ended(200)
+	s.startMany(0, sagas/3)
+	s.ended(int64(sagas / 6))
 	var starting sync.WaitGroup
-	starting.Go(func() { s.start(200, 600) })
+	starting.Go(func() { s.startMany(sagas/3, sagas) })
 	if err := s.rdb.FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
+	begun := time.Now()
+	if _, err := s.reader().Count(t.Context(), projections.Query{}); err == nil {
+		t.Log("the read models were built before anybody could ask")
+	}
 	starting.Wait()
-	s.ended(600)
-	s.clean(600)
+	s.ended(int64(sagas))
+	t.Logf("all %d sagas are in the read models %v after FLUSHALL", sagas, time.Since(begun))
+	s.clean(int64(sagas))
+}
+
+func TestAnotherProjectorGoesOnWithinASecond(t *testing.T) {
+	machine := testutil.WatchMachine(t)
+	server := testutil.StartServerProcess(t, t.TempDir())
+	s := siteOn(t, server.ClientURL())
+	s.worker()
+	active := testutil.StartProcess(t, "projector", server.ClientURL(), s.redis.url())
+	active.WaitLine("ready")
+	s.start(0, 100)
+	s.ended(100) // it is active on all streams
+	s.projector()
+	s.start(100, 200)
+	s.ended(200)
+	active.Kill()
+	killed := time.Now()
+	s.start(200, 220)
+	s.ended(220)
+	took := time.Since(killed)
+	t.Logf("sagas started after the kill are in the read models after %v", took)
+	const margin = 500 * time.Millisecond // for the sagas themselves, and for how often the test looks
+	if took > time.Second+margin && machine.HoldsTimes(t, server.PID()) {
+		t.Errorf("it took %v, want a second", took)
+	}
+	s.clean(220)
 }
 
 func TestReadModelsOfOtherStreamsAreReplaced(t *testing.T) {

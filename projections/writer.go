@@ -264,7 +264,7 @@ type recent struct {
 }
 
 // recentMost is how many summaries each half remembers.
-const recentMost = 32 << 10
+const recentMost = 8 << 10
 
 func (c *recent) get(member string) (*Summary, bool) {
 	if s, ok := c.young[member]; ok {
