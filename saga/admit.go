@@ -265,6 +265,10 @@ func (a *Activation) admitOrder(now time.Time, cmd operator) Action {
 	if ends(event) && len(a.in.Outbox) > 0 {
 		return Action{Do: ActPublish, Emissions: a.in.Outbox}
 	}
+	if reset, ok := event.(SagaReset); ok && !a.in.Parked {
+		reset.Unsettled = a.exposed(now) // the attempts under way are cut off
+		event = reset
+	}
 	a.poke = a.in.Owner.Worker
 	if ends(event) {
 		a.cancelTimers(now, time.Time{})
@@ -325,7 +329,7 @@ func (a *Activation) orders(cmd operator) (Event, error) {
 		if cmd.Saga == nil || cmd.To == 0 || cmd.To > a.in.Version {
 			return nil, fmt.Errorf("version %d is not one of the log's %d", cmd.To, a.in.Version)
 		}
-		return SagaReset(cmd), nil
+		return SagaReset{Order: cmd.Order, To: cmd.To, Saga: cmd.Saga}, nil
 	default:
 		return nil, fmt.Errorf("command type %T cannot be carried out", cmd)
 	}

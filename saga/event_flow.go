@@ -161,6 +161,8 @@ type SagaReset struct {
 	Order
 	To   uint64    `json:"to"`
 	Saga *Instance `json:"saga"` // as it was
+	// Unsettled are the steps of which an attempt may be under way, or was made by a worker that vanished.
+	Unsettled []string `json:"unsettled,omitempty"`
 }
 
 // Signal is a message to a saga, as a command and as kept until a wait takes it.

@@ -2,6 +2,7 @@ package saga
 
 import (
 	"cmp"
+	"slices"
 	"time"
 )
 
@@ -262,16 +263,55 @@ func (in *Instance) reopen(by Owner) {
 	in.unpark(by)
 }
 
-// reset takes the saga back. What has come to it since stays: signals, and the ids of commands.
+// reset takes the saga back. What has come to it since stays: signals, answers of children, and the ids of commands. So do
+// the attempts of which nobody knows how they ended.
 func (in *Instance) reset(e SagaReset, at stamp) {
 	was := e.Saga.clone()
 	was.Key, was.Version, was.Run, was.StartedAt = in.Key, in.Version, in.Run, in.StartedAt
-	was.Seen, was.Signals, was.Outbox, was.Clock, was.Timers = in.Seen, in.Signals, in.Outbox, in.Clock, in.Timers
+	was.Seen, was.Outbox, was.Clock, was.Timers = in.Seen, in.Outbox, in.Clock, in.Timers
 	was.Parent, was.Attributes = in.Parent, in.Attributes
 	was.Status, was.Reason, was.Error, was.Failed, was.EndedAt, was.Stuck = StatusRunning, "", "", "", time.Time{}, nil
-	was.Cancel, was.Parked, was.Paused, was.Owner, was.Unsettled = nil, false, false, at.by, nil
+	was.Cancel, was.Parked, was.Paused, was.Owner = nil, false, false, at.by
+	was.Unsettled = in.Unsettled
+	for _, step := range e.Unsettled {
+		if !slices.Contains(was.Unsettled, step) {
+			was.Unsettled = append(slices.Clip(was.Unsettled), step)
+		}
+	}
+	was.keepSignals(in)
+	was.keepChildren(in)
 	*in = *was
 	in.see(e.ID)
+}
+
+// keepSignals takes over the signals that have come since the saga was as it is. What was there is there again, and an approval
+// whose decision was taken since can be decided again.
+func (in *Instance) keepSignals(since *Instance) {
+	has := func(id string) bool {
+		return slices.ContainsFunc(in.Signals, func(s Signal) bool { return s.ID == id })
+	}
+	for _, s := range since.Signals {
+		if !has(s.ID) {
+			in.Signals = append(in.Signals, s)
+		}
+	}
+	for key := range since.Blocks {
+		decision := newToken(in.Key, in.Run, key).Secret
+		if in.Steps.Get(key).Status == StepPending && in.block(key).Signal == nil && !has(decision) {
+			in.Seen = slices.DeleteFunc(slices.Clone(in.Seen), func(id string) bool { return id == decision })
+		}
+	}
+}
+
+// keepChildren takes over what has become of children since the saga was as it is: one that is started again is the same child,
+// and does not answer again.
+func (in *Instance) keepChildren(since *Instance) {
+	for key, b := range since.Blocks {
+		if b.Child != nil {
+			child := *b.Child
+			in.change(key).Child = &child
+		}
+	}
 }
 
 // wake gives a parked saga to the activation whose event woke it, unless it is paused.
