@@ -16,33 +16,62 @@ import (
 // for what happens at once.
 //
 // The scenario starts sagas, sends signals and lets time pass; it is played by a new [Kit] each time, and must be the same each
-// time. It is given the number of the commit at which it crashes, for messages; 0 for none.
+// time.
 func EveryCrash(t testing.TB, definitions []saga.Runnable, play func(k *Kit)) {
 	t.Helper()
 	whole := New(t, definitions...)
 	play(whole)
 	want := whole.outcome()
-	for n := 1; n <= whole.w.commits; n++ {
-		for _, stored := range []bool{false, true} {
+	for n := 1; n <= whole.Commits(); n++ {
+		for _, after := range []bool{false, true} {
 			k := New(t, definitions...)
-			crashed := false
-			k.w.crash = func(w *world, _ *saga.Commit, after bool) bool {
-				at := w.commits
-				if !after {
-					at++
-				}
-				if crashed || after != stored || at != n {
-					return false
-				}
-				crashed = true
-				return true
+			when := "before"
+			if after {
+				when = "after"
+				k.CrashAfter(n)
+			} else {
+				k.CrashBefore(n)
 			}
 			play(k)
-			when := map[bool]string{false: "before", true: "after"}[stored]
 			if got := k.outcome(); got != want {
 				t.Errorf("with a crash %s commit %d it ends as\n%s\nwithout one as\n%s", when, n, got, want)
 			}
 		}
+	}
+}
+
+// Commits gives how many commits were stored so far, of all sagas together.
+func (k *Kit) Commits() int { return k.w.commits }
+
+// CrashBefore has the worker vanish that is about to store commit n, of all sagas together and counted from 1: what it has done
+// since the commit before is not in the log. The command is delivered to another worker.
+func (k *Kit) CrashBefore(n int) { k.crash(n-1, false) }
+
+// CrashAfter has the worker vanish that has just stored commit n: it neither knows that, nor has its command acknowledged.
+func (k *Kit) CrashAfter(n int) { k.crash(n, true) }
+
+// crash has the next worker vanish that stands before, or after, the commit by which so many are stored.
+func (k *Kit) crash(stored int, after bool) {
+	others, crashed := k.w.crash, false
+	k.w.crash = func(w *world, c *saga.Commit, isStored bool) bool {
+		if !crashed && isStored == after && w.commits == stored {
+			crashed = true
+			return true
+		}
+		return others(w, c, isStored)
+	}
+}
+
+// Interrupt has a function called as soon as n commits are stored, of all sagas together: to send a saga something at a moment
+// of its life that no waiting could hit.
+func (k *Kit) Interrupt(n int, f func()) {
+	others, called := k.w.crash, false
+	k.w.crash = func(w *world, c *saga.Commit, stored bool) bool {
+		if !called && stored && w.commits == n {
+			called = true
+			f()
+		}
+		return others(w, c, stored)
 	}
 }
 

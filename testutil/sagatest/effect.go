@@ -27,6 +27,9 @@ func (e Effect) String() string {
 // idempotency key.
 func (s *Saga[S]) Effects() []string { return s.k.w.effectsOf(s.Key) }
 
+// Effects gives what [Saga.Effects] gives, for a saga of any definition, such as a child.
+func (k *Kit) Effects(key saga.Key) []string { return k.w.effectsOf(key) }
+
 func (w *world) effectsOf(key saga.Key) (effects []string) {
 	seen := map[string]bool{}
 	for _, e := range w.effects {

@@ -113,6 +113,18 @@ func (k *Kit) Get(key saga.Key) *saga.Instance {
 	return nil
 }
 
+// At gives a saga as it was at a version of its log.
+func (k *Kit) At(key saga.Key, version uint64) (*saga.Instance, error) {
+	history, err := k.w.journal.History(context.Background(), key)
+	if err != nil {
+		return nil, err
+	}
+	if version == 0 || version > uint64(len(history)) {
+		return nil, fmt.Errorf("saga %s: version %d is not one of the log's %d", key, version, len(history))
+	}
+	return saga.Fold(key, history[:version])
+}
+
 // Sagas gives the keys of all sagas, in the order of their names.
 func (k *Kit) Sagas() []saga.Key { return k.w.keys() }
 

@@ -1,0 +1,262 @@
+package sagatest_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jetsaga/jetsaga/saga"
+	"github.com/jetsaga/jetsaga/testutil/sagatest"
+)
+
+// quiet is for scenarios that go another way than they were written for: what they expect on it does not count.
+type quiet struct{ testing.TB }
+
+func (quiet) Errorf(string, ...any) {}
+
+func (sc scenario) definition(t testing.TB) *saga.Definition[trip] {
+	t.Helper()
+	def, err := saga.Define("parent", 1, sc.nodes...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return def
+}
+
+func (sc scenario) definitions(t testing.TB) (*saga.Definition[trip], []saga.Runnable) {
+	t.Helper()
+	def := sc.definition(t)
+	if sc.child != nil {
+		return def, []saga.Runnable{def, sc.child}
+	}
+	return def, []saga.Runnable{def}
+}
+
+// start starts the scenario's saga.
+func (sc scenario) start(k *sagatest.Kit, def *saga.Definition[trip]) *sagatest.Saga[trip] {
+	var opts []sagatest.StartOption
+	if sc.opts != nil {
+		opts = sc.opts()
+	}
+	return sagatest.Start(k, def, "p-1", trip{}, opts...)
+}
+
+func (sc scenario) finish(k *sagatest.Kit, s *sagatest.Saga[trip]) {
+	if sc.play != nil {
+		sc.play(k, s)
+	}
+	k.Run()
+}
+
+// interrupted plays the scenario once for each of its commits, with something sent to the saga as soon as the commit is stored, and
+// each of those three times: as it is, and with the worker gone before and after the commit that follows.
+func (sc scenario) interrupted(t *testing.T, send func(k *sagatest.Kit, s *sagatest.Saga[trip]), check func(t *testing.T, when string, k *sagatest.Kit, s *sagatest.Saga[trip])) {
+	t.Helper()
+	def, definitions := sc.definitions(t)
+	whole := sagatest.New(quiet{t}, definitions...)
+	sc.finish(whole, sc.start(whole, def))
+	for n := 0; n <= whole.Commits(); n++ {
+		for _, crash := range []string{"none", "before", "after"} {
+			k := sagatest.New(quiet{t}, definitions...)
+			s := sc.start(k, def)
+			if n == 0 {
+				send(k, s)
+			} else {
+				k.Interrupt(n, func() { send(k, s) })
+			}
+			switch crash {
+			case "before":
+				k.CrashBefore(n + 1)
+			case "after":
+				k.CrashAfter(n + 1)
+			}
+			sc.finish(k, s)
+			check(t, fmt.Sprintf("interrupted at commit %d, crash %s", n, crash), k, s)
+		}
+	}
+}
+
+// checkEffects holds what sagas have done against how they have ended: nothing is undone that was not done, or may have been, or
+// twice, and a saga that is compensated has undone whatever it had done and can undo.
+func checkEffects(t *testing.T, when string, k *sagatest.Kit, definitions []saga.Runnable) {
+	t.Helper()
+	plans := map[string]*saga.Plan{}
+	for _, d := range definitions {
+		plans[d.Plan().Name] = d.Plan()
+	}
+	for _, key := range k.Sagas() {
+		in := k.Get(key)
+		if in == nil {
+			t.Errorf("%s: saga %s has not begun", when, key)
+			continue
+		}
+		done, undone := map[string]bool{}, map[string]bool{}
+		for _, effect := range k.Effects(key) {
+			step, isUndo := strings.CutPrefix(effect, "undo ")
+			if !isUndo {
+				step = strings.TrimPrefix(effect, "do ")
+				done[step] = true
+				if undone[step] {
+					t.Errorf("%s: saga %s: %q is done after it was undone: %q", when, key, step, k.Effects(key))
+				}
+				continue
+			}
+			undone[step] = true
+		}
+		if in.Status != saga.StatusCompensated {
+			continue
+		}
+		for step := range done {
+			status := in.Steps.Get(step).Status
+			if plans[key.Definition].Step(step).Undo != nil && !undone[step] && status != saga.StepSkippedOver && status != saga.StepResolvedByOp {
+				t.Errorf("%s: saga %s is compensated, but step %q is not undone: %q", when, key, step, k.Effects(key))
+			}
+		}
+	}
+}
+
+func checkEnded(t *testing.T, when string, k *sagatest.Kit) {
+	t.Helper()
+	for _, key := range k.Sagas() {
+		if in := k.Get(key); in == nil || !in.Ended() {
+			t.Errorf("%s: saga %s has not ended: %+v", when, key, in)
+		}
+	}
+	for _, err := range k.Rejected() {
+		if strings.Contains(err.Error(), "does not fit") {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+}
+
+// A saga that is cancelled, at whatever moment, and with a crash beside it, ends; and what it has done is undone, unless it
+// had passed its pivot or had ended.
+func TestEveryConstructCanBeCancelledAtEveryCommit(t *testing.T) {
+	for _, sc := range scenarios() {
+		t.Run(sc.name, func(t *testing.T) {
+			_, definitions := sc.definitions(t)
+			sc.interrupted(t, func(_ *sagatest.Kit, s *sagatest.Saga[trip]) { s.Cancel() },
+				func(t *testing.T, when string, k *sagatest.Kit, _ *sagatest.Saga[trip]) {
+					t.Helper()
+					checkEnded(t, when, k)
+					checkEffects(t, when, k, definitions)
+				})
+		})
+	}
+}
+
+// A pause changes nothing but the time at which things happen. The command that ends it may come before the one that begins it, if a
+// worker dies with that; an operator sees it then, and ends the pause again.
+func TestEveryConstructCanBePausedAtEveryCommit(t *testing.T) {
+	for _, sc := range scenarios() {
+		t.Run(sc.name, func(t *testing.T) {
+			_, definitions := sc.definitions(t)
+			resume := func(s *sagatest.Saga[trip]) { s.Send(saga.Resume{Order: s.Order()}) }
+			sc.interrupted(t,
+				func(_ *sagatest.Kit, s *sagatest.Saga[trip]) {
+					s.Send(saga.Pause{Order: s.Order()})
+					resume(s)
+				},
+				func(t *testing.T, when string, k *sagatest.Kit, s *sagatest.Saga[trip]) {
+					t.Helper()
+					if s.Instance().Paused {
+						resume(s)
+						k.Run()
+					}
+					checkEnded(t, when, k)
+					checkEffects(t, when, k, definitions)
+				})
+		})
+	}
+}
+
+// A saga that is terminated at any moment does nothing more, and its children go their own way.
+func TestEveryConstructCanBeTerminatedAtEveryCommit(t *testing.T) {
+	for _, sc := range scenarios() {
+		t.Run(sc.name, func(t *testing.T) {
+			sc.interrupted(t, func(_ *sagatest.Kit, s *sagatest.Saga[trip]) { s.Send(saga.Terminate{Order: s.Order()}) },
+				func(t *testing.T, when string, k *sagatest.Kit, _ *sagatest.Saga[trip]) {
+					t.Helper()
+					checkEnded(t, when, k)
+				})
+		})
+	}
+}
+
+// A saga that was taken back to any version of its log, from wherever it was, comes to an end again.
+func TestEveryConstructCanBeResetToEveryVersion(t *testing.T) {
+	for _, sc := range scenarios() {
+		t.Run(sc.name, func(t *testing.T) {
+			def, definitions := sc.definitions(t)
+			whole := sagatest.New(quiet{t}, definitions...)
+			s := sc.start(whole, def)
+			sc.finish(whole, s)
+			versions := s.Instance().Version
+			for to := uint64(1); to <= versions; to++ {
+				k := sagatest.New(quiet{t}, definitions...)
+				s := sc.start(k, def)
+				sc.finish(k, s)
+				was, err := k.At(s.Key, to)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.Send(saga.Reset{Order: s.Order(), To: to, Saga: was})
+				sc.finish(k, s)
+				if sc.ordered { // what comes twice is known, and does not come again
+					s.Cancel()
+					k.Run()
+				}
+				checkEnded(t, fmt.Sprintf("taken back to version %d", to), k)
+			}
+		})
+	}
+}
+
+// Two crashes, wherever they are, are no worse than one.
+func TestEveryConstructOutlivesEveryPairOfCrashes(t *testing.T) {
+	for _, sc := range scenarios() {
+		if sc.ordered {
+			continue // two crashes may turn the order of two commands around
+		}
+		t.Run(sc.name, func(t *testing.T) {
+			def, definitions := sc.definitions(t)
+			whole := sagatest.New(quiet{t}, definitions...)
+			sc.finish(whole, sc.start(whole, def))
+			want := outcome(whole)
+			for first := 1; first <= whole.Commits(); first++ {
+				for second := first; second <= min(first+4, whole.Commits()+1); second++ {
+					for way := range 4 {
+						k := sagatest.New(quiet{t}, definitions...)
+						s := sc.start(k, def)
+						if way&1 == 0 {
+							k.CrashBefore(first)
+						} else {
+							k.CrashAfter(first)
+						}
+						if way&2 == 0 {
+							k.CrashBefore(second)
+						} else {
+							k.CrashAfter(second)
+						}
+						sc.finish(k, s)
+						if got := outcome(k); got != want {
+							t.Errorf("with crashes at the commits %d and %d, way %d, it ends as\n%s\nwithout as\n%s", first, second, way, got, want)
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// outcome tells how all sagas have ended.
+func outcome(k *sagatest.Kit) string {
+	var b strings.Builder
+	for _, key := range k.Sagas() {
+		in := k.Get(key)
+		effects := slices.Sorted(slices.Values(k.Effects(key)))
+		fmt.Fprintf(&b, "%s: %s (%s) %s %q\n", key, in.Status, in.Reason, in.State.JSON(), effects)
+	}
+	return b.String()
+}
