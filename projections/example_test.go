@@ -4,6 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -12,60 +17,118 @@ import (
 	"github.com/jetsaga/jetsaga/engine"
 	"github.com/jetsaga/jetsaga/projections"
 	"github.com/jetsaga/jetsaga/saga"
+	"github.com/jetsaga/jetsaga/streams/embedded"
 )
 
-// Orders and their value by day: a read model of one's own. It is not run here, for want of servers.
+// basket is the state of the sagas in the example.
+type basket struct {
+	Customer string `json:"customer"`
+	Cents    int64  `json:"cents"`
+}
+
+// What each customer has ordered, and how many orders were completed: a read model of one's own.
 func ExampleView() {
-	nc, err := nats.Connect(nats.DefaultURL, engine.ConnectOptions()...)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer nc.Close()
-	rdb := redis.NewClient(&redis.Options{Addr: "localhost:6379"})
-	defer func() { _ = rdb.Close() }()
+	nc, rdb, stop := exampleServers()
+	defer stop()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	client, err := engine.NewClient(ctx, engine.Config{Conn: nc, Redis: rdb})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
+
 	revenue := projections.View{
 		Name: "revenue", Version: 1, Definitions: []string{"place-order"},
 		Apply: func(w *projections.Writes, e projections.Event) error {
-			day := e.Time.Format(time.DateOnly)
 			switch event := e.Event.(type) {
 			case saga.SagaStarted:
-				var order struct {
-					Cents int64 `json:"cents"`
-				}
-				if err := json.Unmarshal(event.State.JSON(), &order); err != nil {
+				var b basket
+				if err := json.Unmarshal(event.State.JSON(), &b); err != nil {
 					return err
 				}
-				w.Do("HINCRBY", w.Key("asked"), day, order.Cents)
+				w.Do("HINCRBY", w.Key("cents"), b.Customer, b.Cents)
 			case saga.SagaCompleted:
-				w.Do("HINCRBY", w.Key("completed"), day, 1)
+				w.Do("INCR", w.Key("completed"))
 			}
 			return nil
 		},
 	}
+	client, err := engine.NewClient(ctx, engine.Config{Conn: nc, Redis: rdb, Logger: quiet()})
+	if err != nil {
+		log.Fatal(err)
+	}
 	projector, err := client.View(revenue)
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
-	done := make(chan error, 1)
-	go func() { done <- projector.Run(ctx) }()
+	running := make(chan error, 2)
+	go func() { running <- projector.Run(ctx) }()
 
-	var completed map[string]string
-	err = projections.ReadView(ctx, rdb, client.Namespace().Name(), "revenue", func(key func(string) string) (err error) {
-		completed, err = rdb.HGetAll(ctx, key("completed")).Result()
-		return err
-	})
-	fmt.Println(completed, err)
+	def := saga.Must(saga.Define("place-order", 1,
+		saga.Step("charge", func(context.Context, *basket) error { return nil })))
+	worker, err := engine.New(engine.Config{Conn: nc, Logger: quiet()})
+	if err == nil {
+		err = worker.Register(def)
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	go func() { running <- worker.Run(ctx) }()
+	for i, customer := range []string{"ada", "bob", "ada"} {
+		id := "order-" + strconv.Itoa(i)
+		if _, err := engine.For(client, def).Run(ctx, id, basket{customer, int64(100 * (i + 1))}); err != nil {
+			log.Fatal(err)
+		}
+	}
+
+	completed := ""
+	cents := map[string]string{}
+	for completed != "3" { // a view is behind, mostly by milliseconds
+		_ = projections.ReadView(ctx, rdb, "default", "revenue", func(key func(string) string) (err error) {
+			if completed, err = rdb.Get(ctx, key("completed")).Result(); err != nil {
+				return err
+			}
+			cents, err = rdb.HGetAll(ctx, key("cents")).Result()
+			return err
+		})
+	}
+	fmt.Println(completed, "orders were completed:", cents)
 	cancel()
-	if err := <-done; err != nil {
-		fmt.Println(err)
+	<-running
+	<-running
+	// Output: 3 orders were completed: map[ada:400 bob:200]
+}
+
+// exampleServers starts NATS in this process and Redis in one of its own.
+func exampleServers() (*nats.Conn, *redis.Client, func()) {
+	dir, err := os.MkdirTemp("", "jetsaga")
+	if err != nil {
+		log.Fatal(err)
+	}
+	server, err := embedded.Start(context.Background(), embedded.Config{StoreDir: dir, Port: -1})
+	if err != nil {
+		log.Fatal(err)
+	}
+	nc, err := nats.Connect(server.ClientURL(), engine.ConnectOptions()...)
+	if err != nil {
+		log.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	_ = l.Close()
+	cmd := exec.Command("redis-server", "--bind", "127.0.0.1", "--port", port, "--dir", dir, "--save", "")
+	if err := cmd.Start(); err != nil {
+		log.Fatal(err)
+	}
+	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + port})
+	for rdb.Ping(context.Background()).Err() != nil {
+		time.Sleep(5 * time.Millisecond)
+	}
+	return nc, rdb, func() {
+		_ = rdb.Close()
+		nc.Close()
+		server.Stop()
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		_ = os.RemoveAll(dir)
 	}
 }

@@ -231,13 +231,14 @@ func (s *supervision) follow(ctx context.Context, running map[follower]*followin
 		}
 	}
 	for f, r := range running {
-		if !wanted[f] {
-			r.stop()
-			delete(running, f)
-			s.p.mu.Lock()
-			delete(s.p.state, f)
-			s.p.mu.Unlock()
+		if wanted[f] {
+			continue
 		}
+		r.stop()
+		delete(running, f)
+		s.p.mu.Lock()
+		delete(s.p.state, f)
+		s.p.mu.Unlock()
 	}
 }
 
