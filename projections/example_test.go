@@ -4,12 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log"
-	"net"
 	"os"
-	"os/exec"
 	"strconv"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/redis/go-redis/v9"
@@ -28,10 +24,14 @@ type basket struct {
 
 // What each customer has ordered, and how many orders were completed: a read model of one's own.
 func ExampleView() {
-	nc, rdb, stop := exampleServers()
-	defer stop()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	nc, rdb, stop, err := exampleServers(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer stop()
 
 	revenue := projections.View{
 		Name: "revenue", Version: 1, Definitions: []string{"place-order"},
@@ -51,11 +51,13 @@ func ExampleView() {
 	}
 	client, err := engine.NewClient(ctx, engine.Config{Conn: nc, Redis: rdb, Logger: quiet()})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	projector, err := client.View(revenue)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	running := make(chan error, 2)
 	go func() { running <- projector.Run(ctx) }()
@@ -67,13 +69,15 @@ func ExampleView() {
 		err = worker.Register(def)
 	}
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	go func() { running <- worker.Run(ctx) }()
 	for i, customer := range []string{"ada", "bob", "ada"} {
 		id := "order-" + strconv.Itoa(i)
 		if _, err := engine.For(client, def).Run(ctx, id, basket{customer, int64(100 * (i + 1))}); err != nil {
-			log.Fatal(err)
+			fmt.Println(err)
+			return
 		}
 	}
 
@@ -90,45 +94,37 @@ func ExampleView() {
 	}
 	fmt.Println(completed, "orders were completed:", cents)
 	cancel()
-	<-running
-	<-running
+	for range 2 {
+		if err := <-running; err != nil {
+			fmt.Println(err)
+		}
+	}
 	// Output: 3 orders were completed: map[ada:400 bob:200]
 }
 
 // exampleServers starts NATS in this process and Redis in one of its own.
-func exampleServers() (*nats.Conn, *redis.Client, func()) {
+func exampleServers(ctx context.Context) (nc *nats.Conn, rdb *redis.Client, stop func(), err error) {
 	dir, err := os.MkdirTemp("", "jetsaga")
 	if err != nil {
-		log.Fatal(err)
+		return nil, nil, nil, err
 	}
-	server, err := embedded.Start(context.Background(), embedded.Config{StoreDir: dir, Port: -1})
+	server, err := embedded.Start(ctx, embedded.Config{StoreDir: dir, Port: -1})
 	if err != nil {
-		log.Fatal(err)
+		return nil, nil, nil, err
 	}
-	nc, err := nats.Connect(server.ClientURL(), engine.ConnectOptions()...)
+	if nc, err = nats.Connect(server.ClientURL(), engine.ConnectOptions()...); err != nil {
+		return nil, nil, nil, err
+	}
+	store, err := startServer(ctx, dir)
 	if err != nil {
-		log.Fatal(err)
+		return nil, nil, nil, err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		log.Fatal(err)
-	}
-	port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-	_ = l.Close()
-	cmd := exec.Command("redis-server", "--bind", "127.0.0.1", "--port", port, "--dir", dir, "--save", "")
-	if err := cmd.Start(); err != nil {
-		log.Fatal(err)
-	}
-	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + port})
-	for rdb.Ping(context.Background()).Err() != nil {
-		time.Sleep(5 * time.Millisecond)
-	}
+	rdb = redis.NewClient(&redis.Options{Addr: store.address})
 	return nc, rdb, func() {
 		_ = rdb.Close()
 		nc.Close()
 		server.Stop()
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
+		store.kill()
 		_ = os.RemoveAll(dir)
-	}
+	}, nil
 }

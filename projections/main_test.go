@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
@@ -28,63 +27,96 @@ func TestMain(m *testing.M) {
 	os.Exit(testutil.Main(testutil.NoLeaks(m.Run), map[string]testutil.Role{"projector": projectorRole}))
 }
 
-// redisServer is a redis-server in a process of its own.
+// storeProcess is a redis-server in a process of its own.
+type storeProcess struct {
+	cmd     *exec.Cmd
+	address string
+}
+
+// freePort gives a port that was free a moment ago.
+func freePort(ctx context.Context) (int, error) {
+	var conf net.ListenConfig
+	l, err := conf.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		return 0, err
+	}
+	if err := l.Close(); err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(port)
+}
+
+// startServer starts a redis-server on a free port, and returns when it answers.
+func startServer(ctx context.Context, dir string, args ...string) (*storeProcess, error) {
+	port, err := freePort(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return startServerOn(ctx, dir, port, args...)
+}
+
+func startServerOn(ctx context.Context, dir string, port int, args ...string) (*storeProcess, error) {
+	s := &storeProcess{address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}
+	args = append([]string{"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", dir, "--save", ""}, args...)
+	// It outlives the context of whoever starts it, and is killed by hand.
+	s.cmd = exec.CommandContext(context.WithoutCancel(ctx), "redis-server", args...)
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	rdb := redis.NewClient(&redis.Options{Addr: s.address})
+	defer func() { _ = rdb.Close() }()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for deadline := time.Now().Add(20 * time.Second); rdb.Ping(ctx).Err() != nil; <-ticker.C {
+		if time.Now().After(deadline) {
+			s.kill()
+			return nil, fmt.Errorf("redis-server does not answer at %s", s.address)
+		}
+	}
+	return s, nil
+}
+
+func (s *storeProcess) kill() {
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+}
+
+// redisServer is the Redis of a test, which may be killed and started again.
 type redisServer struct {
+	*storeProcess
 	t    testing.TB
 	dir  string
 	port int
-	cmd  *exec.Cmd
 }
 
 func startRedis(t testing.TB) *redisServer {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	port, err := freePort(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &redisServer{t: t, dir: t.TempDir(), port: l.Addr().(*net.TCPAddr).Port}
-	_ = l.Close()
+	s := &redisServer{t: t, dir: t.TempDir(), port: port}
 	s.start()
-	t.Cleanup(s.kill)
+	t.Cleanup(func() { s.kill() })
 	return s
 }
 
+// start starts the server on what it has kept.
 func (s *redisServer) start() {
 	s.t.Helper()
-	s.cmd = exec.CommandContext(context.WithoutCancel(s.t.Context()), "redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(s.port), "--dir", s.dir,
-		"--save", "", "--appendonly", "yes", "--appendfsync", "everysec", "--logfile", filepath.Join(s.dir, "log"))
-	if err := s.cmd.Start(); err != nil {
+	var err error
+	if s.storeProcess, err = startServerOn(s.t.Context(), s.dir, s.port, "--appendonly", "yes"); err != nil {
 		s.t.Fatal(err)
 	}
-	rdb := s.client()
-	for deadline := time.Now().Add(20 * time.Second); ; {
-		if rdb.Ping(context.Background()).Err() == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			s.t.Fatal("redis-server does not answer")
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	_ = rdb.Close()
 }
 
-func (s *redisServer) kill() {
-	if s.cmd.Process != nil {
-		_ = s.cmd.Process.Kill()
-		_ = s.cmd.Wait()
-	}
-}
+func (s *redisServer) url() string { return "redis://" + s.address + "/0" }
 
-func (s *redisServer) url() string { return fmt.Sprintf("redis://127.0.0.1:%d/0", s.port) }
-
-func (s *redisServer) client() *redis.Client {
-	opts, err := redis.ParseURL(s.url())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return redis.NewClient(opts)
-}
+func (s *redisServer) client() *redis.Client { return redis.NewClient(&redis.Options{Addr: s.address}) }
 
 func connectRedis(t testing.TB, s *redisServer) *redis.Client {
 	t.Helper()
@@ -93,12 +125,7 @@ func connectRedis(t testing.TB, s *redisServer) *redis.Client {
 	return rdb
 }
 
-func quiet() *slog.Logger {
-	if os.Getenv("R1DEBUG") != "" {
-		return slog.New(slog.NewTextHandler(os.Stderr, nil))
-	}
-	return slog.New(slog.DiscardHandler)
-}
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // order is the state of the sagas in these tests.
 type order struct {

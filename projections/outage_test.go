@@ -3,9 +3,7 @@ package projections_test
 import (
 	"context"
 	"fmt"
-	"net"
-	"os/exec"
-	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -23,48 +21,31 @@ import (
 func startCluster(t testing.TB) *redis.ClusterClient {
 	t.Helper()
 	const nodes = 3
-	var ports []int
-	var listeners []net.Listener
+	var addresses []string
 	for range nodes {
-		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		port, err := freePort(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		listeners = append(listeners, l)
-		port := l.Addr().(*net.TCPAddr).Port
 		if port > 55535 { // the cluster's bus takes the port 10000 above
 			port -= 20000
 		}
-		ports = append(ports, port)
-	}
-	for _, l := range listeners {
-		_ = l.Close()
-	}
-	var addresses []string
-	for i, port := range ports {
-		cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", t.TempDir(),
-			"--save", "", "--cluster-enabled", "yes", "--cluster-node-timeout", "5000")
-		if i == 0 {
-			t.Logf("cluster on ports %v", ports)
-		}
-		if err := cmd.Start(); err != nil {
+		node, err := startServerOn(t.Context(), t.TempDir(), port, "--cluster-enabled", "yes", "--cluster-node-timeout", "5000")
+		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-		})
-		addresses = append(addresses, fmt.Sprintf("127.0.0.1:%d", port))
+		t.Cleanup(node.kill)
+		addresses = append(addresses, node.address)
 	}
+	_, first, _ := strings.Cut(addresses[0], ":")
 	for i, address := range addresses {
 		node := redis.NewClient(&redis.Options{Addr: address})
-		eventually(t, "a node of the cluster", func() bool { return node.Ping(t.Context()).Err() == nil })
 		const slots = 16384
 		if err := node.ClusterAddSlotsRange(t.Context(), i*slots/nodes, (i+1)*slots/nodes-1).Err(); err != nil {
 			t.Fatal(err)
 		}
 		if i > 0 {
-			if err := node.ClusterMeet(t.Context(), "127.0.0.1", strconv.Itoa(ports[0])).Err(); err != nil {
+			if err := node.ClusterMeet(t.Context(), "127.0.0.1", first).Err(); err != nil {
 				t.Fatal(err)
 			}
 		}
