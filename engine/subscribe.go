@@ -41,15 +41,14 @@ func (s *Subscription) Stop() {
 const eventsKept = 256
 
 // Subscribe gives the events of a saga from a version on, those that have happened first; from 0 on gives those to come.
-// The saga need not exist yet: whoever is to start it subscribes from 1, as "to come" begins a moment after the call. It
-// ends with ctx.
+// The saga need not exist yet. Nothing is missed that happens after the call has returned. It ends with ctx.
 func (c *Client) Subscribe(ctx context.Context, key saga.Key, from uint64) (*Subscription, error) {
 	if err := key.Validate(); err != nil {
 		return nil, err
 	}
-	return subscribe(ctx, func(ctx context.Context, see func(streams.CommitRecord) bool) error {
-		return c.ns.SubscribeSaga(ctx, key, from, see)
-	}), nil
+	return subscribe(ctx, func(ctx context.Context, h streams.CommitHandler) error {
+		return c.ns.SubscribeSaga(ctx, key, from, h)
+	})
 }
 
 // SubscribeAll gives the events to come of a definition's sagas, or with "" of all sagas. It ends with ctx.
@@ -59,13 +58,13 @@ func (c *Client) SubscribeAll(ctx context.Context, definition string) (*Subscrip
 			return nil, err
 		}
 	}
-	var follow []func(context.Context, func(streams.CommitRecord) bool) error
+	var follow []func(context.Context, streams.CommitHandler) error
 	for _, stream := range c.ns.Streams() {
-		follow = append(follow, func(ctx context.Context, see func(streams.CommitRecord) bool) error {
-			return c.ns.SubscribeStream(ctx, stream, definition, see)
+		follow = append(follow, func(ctx context.Context, h streams.CommitHandler) error {
+			return c.ns.SubscribeStream(ctx, stream, definition, h)
 		})
 	}
-	return subscribe(ctx, follow...), nil
+	return subscribe(ctx, follow...)
 }
 
 // Subscribe gives the events of a saga; see [Client.Subscribe].
@@ -73,20 +72,19 @@ func (s Sagas[S]) Subscribe(ctx context.Context, id string, from uint64) (*Subsc
 	return s.client.Subscribe(ctx, s.Key(id), from)
 }
 
-// subscribe runs what brings commits, until one of them fails.
-func subscribe(ctx context.Context, follow ...func(context.Context, func(streams.CommitRecord) bool) error) *Subscription {
+// subscribe runs what brings commits, until one of them fails, and returns when all have begun.
+func subscribe(ctx context.Context, follow ...func(context.Context, streams.CommitHandler) error) (*Subscription, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &Subscription{events: make(chan projections.Event, eventsKept), cancel: cancel, ended: make(chan struct{})}
-	var running sync.WaitGroup
+	var running, beginning sync.WaitGroup
 	for _, f := range follow {
+		beginning.Add(1)
+		p := &passing{ctx: ctx, s: s, begun: sync.OnceFunc(beginning.Done)}
 		running.Go(func() {
-			var failure error
-			err := f(ctx, func(c streams.CommitRecord) bool {
-				failure = c.Err
-				return c.Err == nil && s.pass(ctx, c)
-			})
-			s.fail(errors.Join(err, failure))
+			err := f(ctx, p)
+			s.fail(errors.Join(err, p.failure))
 			cancel()
+			p.begun()
 		})
 	}
 	go func() { // Stop waits for it
@@ -94,15 +92,34 @@ func subscribe(ctx context.Context, follow ...func(context.Context, func(streams
 		close(s.events)
 		close(s.ended)
 	}()
-	return s
+	beginning.Wait()
+	if err := s.Err(); err != nil {
+		s.Stop()
+		return nil, err
+	}
+	return s, nil
 }
 
-// pass hands over a commit's events, and reports whether to go on.
-func (s *Subscription) pass(ctx context.Context, c streams.CommitRecord) bool {
+// passing hands over events to a subscription.
+type passing struct {
+	ctx     context.Context //nolint:containedctx // the subscription's, which what calls it does not know
+	s       *Subscription
+	begun   func()
+	failure error
+}
+
+// Subscribed tells that nothing is missed from now on.
+func (p *passing) Subscribed() { p.begun() }
+
+// Commit hands over a commit's events, and reports whether to go on.
+func (p *passing) Commit(c streams.CommitRecord) bool {
+	if p.failure = c.Err; c.Err != nil {
+		return false
+	}
 	for _, e := range c.Commit.Events {
 		select {
-		case s.events <- projections.Event{Key: c.Key, Version: c.Commit.Version, Time: c.Commit.Time, Event: e}:
-		case <-ctx.Done():
+		case p.s.events <- projections.Event{Key: c.Key, Version: c.Commit.Version, Time: c.Commit.Time, Event: e}:
+		case <-p.ctx.Done():
 			return false
 		}
 	}

@@ -17,9 +17,17 @@ type CommitRecord struct {
 	Err    error
 }
 
-// SubscribeSaga calls see with the commits of a saga's log from a version on, 0 for those to come, until see returns false or
+// CommitHandler takes what a subscription brings. Its methods are called one after another.
+type CommitHandler interface {
+	// Subscribed is called when everything that is stored from now on is going to come.
+	Subscribed()
+	// Commit takes a commit, and reports whether to go on.
+	Commit(c CommitRecord) bool
+}
+
+// SubscribeSaga brings the commits of a saga's log from a version on, 0 for those to come, until the handler has enough or
 // ctx ends, whose error it then gives. Each comes once and in order, whatever happens to servers and connections.
-func (n *Namespace) SubscribeSaga(ctx context.Context, key saga.Key, from uint64, see func(CommitRecord) bool) error {
+func (n *Namespace) SubscribeSaga(ctx context.Context, key saga.Key, from uint64, h CommitHandler) error {
 	if err := key.Validate(); err != nil {
 		return err
 	}
@@ -29,32 +37,40 @@ func (n *Namespace) SubscribeSaga(ctx context.Context, key saga.Key, from uint64
 	if from == 0 {
 		conf.DeliverPolicy = jetstream.DeliverNewPolicy
 	}
-	err := n.subscribe(ctx, n.stream(key), conf, func(c CommitRecord) bool {
-		return c.Err == nil && c.Commit.Version < from || see(c)
-	})
+	err := n.subscribe(ctx, n.stream(key), conf, fromVersion{h, from})
 	if err != nil {
 		return fmt.Errorf("saga %s: subscribing to its log: %w", key, err)
 	}
 	return nil
 }
 
-// SubscribeStream calls see with the commits to come to a stream, of one definition's sagas or, where that is empty, of
-// all, until see returns false or ctx ends, whose error it then gives.
-func (n *Namespace) SubscribeStream(ctx context.Context, stream, definition string, see func(CommitRecord) bool) error {
+// fromVersion passes over commits of versions before one.
+type fromVersion struct {
+	CommitHandler
+	from uint64
+}
+
+func (h fromVersion) Commit(c CommitRecord) bool {
+	return c.Err == nil && c.Commit.Version < h.from || h.CommitHandler.Commit(c)
+}
+
+// SubscribeStream brings the commits to come to a stream, of one definition's sagas or, where that is empty, of all, until
+// the handler has enough or ctx ends, whose error it then gives.
+func (n *Namespace) SubscribeStream(ctx context.Context, stream, definition string, h CommitHandler) error {
 	if definition == "" {
 		definition = "*"
 	}
 	err := n.subscribe(ctx, stream, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{n.subjects.prefix + "*." + definition + ".*." + commitToken},
 		DeliverPolicy:  jetstream.DeliverNewPolicy,
-	}, see)
+	}, h)
 	if err != nil {
 		return fmt.Errorf("stream %s: subscribing to it: %w", stream, err)
 	}
 	return nil
 }
 
-func (n *Namespace) subscribe(ctx context.Context, stream string, conf jetstream.OrderedConsumerConfig, see func(CommitRecord) bool) error {
+func (n *Namespace) subscribe(ctx context.Context, stream string, conf jetstream.OrderedConsumerConfig, h CommitHandler) error {
 	consumer, err := n.js.OrderedConsumer(ctx, stream, conf)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return ErrNotFound
@@ -67,6 +83,7 @@ func (n *Namespace) subscribe(ctx context.Context, stream string, conf jetstream
 		return err
 	}
 	defer messages.Stop()
+	h.Subscribed()
 	for {
 		m, err := messages.Next(jetstream.NextContext(ctx))
 		if err != nil {
@@ -83,7 +100,7 @@ func (n *Namespace) subscribe(ctx context.Context, stream string, conf jetstream
 		if err != nil {
 			err = fmt.Errorf("saga %s: a commit: %w", key, err)
 		}
-		if !see(CommitRecord{key, c, err}) {
+		if !h.Commit(CommitRecord{key, c, err}) {
 			return nil
 		}
 	}
