@@ -62,7 +62,7 @@ func TestASubscriptionBringsWhatIsToCome(t *testing.T) {
 		}
 	}
 	seen := map[string]uint64{}
-	for events := 0; events < 5*5; events++ {
+	for range 5 * 5 {
 		e := receive(t, all.Events())
 		if e.Version < seen[e.Key.ID] {
 			t.Errorf("%s: version %d came after %d", e.Key, e.Version, seen[e.Key.ID])
