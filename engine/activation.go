@@ -19,7 +19,9 @@ type activation struct {
 	delivery *streams.Delivery
 	cmd      saga.Command
 	core     *saga.Activation
+	owner    saga.Owner // as which its commits are made; set before its first handler runs
 	since    time.Time
+	doubtful bool // the server may have forgotten deliveries of the command
 	runner   saga.Runner
 	runs     *saga.Plan    // what the runner is for: a Start that leaves its version open may be another's by the time it is in the log
 	wake     chan struct{} // a poke
@@ -30,46 +32,62 @@ type activation struct {
 	active   atomic.Int32     // attempts under way
 	results  chan saga.Result // of attempts that run beside others; nil until there are some
 	beside   int              // how many of those there are
-	ready    []saga.Result    // room for those that come together
 }
 
 func newActivation(w *worker, d *streams.Delivery, c saga.Command) *activation {
 	now := time.Now()
 	a := &activation{w: w, delivery: d, cmd: c, since: now, wake: make(chan struct{}, 1)}
 	a.handlers, a.cutOff = context.WithCancelCause(w.ctx)
-	a.core = saga.NewActivation(
-		saga.ActivationConfig{Worker: w.id, Plan: w.registry.plan, ParkAfter: w.conf.ParkAfter, MaxSnapshot: int(w.conf.Conn.MaxPayload() / 2)},
-		saga.Delivery{
-			Key: d.Key, Command: c, Stream: d.Stream, Sequence: d.Sequence,
-			Count: d.Count, Doubtful: w.link.backWithin(doubt, now),
-		},
-	)
+	a.doubtful = w.link.backWithin(doubt, now)
 	return a
+}
+
+// begin gives the core that decides: a new one, or one that has done with an earlier activation of the worker.
+func (a *activation) begin(core *saga.Activation) {
+	d := saga.Delivery{
+		Key: a.delivery.Key, Command: a.cmd, Stream: a.delivery.Stream, Sequence: a.delivery.Sequence,
+		Count: a.delivery.Count, Doubtful: a.doubtful,
+	}
+	if core == nil {
+		core = saga.NewActivation(saga.ActivationConfig{
+			Worker: a.w.id, Plan: a.w.registry.plan, ParkAfter: a.w.conf.ParkAfter, MaxSnapshot: int(a.w.conf.Conn.MaxPayload() / 2),
+		}, d)
+	} else {
+		core.Reset(d)
+	}
+	a.core, a.owner = core, core.Owner()
 }
 
 func (a *activation) command() command { return command{a.delivery.Stream, a.delivery.Sequence} }
 
 func (a *activation) key() saga.Key { return a.delivery.Key }
 
-// drive carries out one action after another until the activation is over or the worker stops.
-func (a *activation) drive() {
+// drive carries out one action after another until the activation is over or the worker stops. It takes the core of an
+// earlier activation, if there was one, and gives the core for the next.
+func (a *activation) drive(core *saga.Activation) (next *saga.Activation) {
+	a.begin(core)
 	defer a.w.letGo(a)
 	defer a.end()
+	a.carryOut()
+	return a.core
+}
+
+func (a *activation) carryOut() {
 	a.w.conf.Hooks.activated(a.key(), a.cmd, a.delivery.Count)
 	action := a.core.Begin(time.Now())
 	for !action.Final() {
-		next, err := a.step(action)
+		next, err := a.step(&action)
 		if err != nil {
 			a.abandon(err)
 			return
 		}
 		action = next
 	}
-	a.finish(action)
+	a.finish(&action)
 }
 
 // step carries out one action that is not the last. An error means that the worker is stopping.
-func (a *activation) step(action saga.Action) (saga.Action, error) {
+func (a *activation) step(action *saga.Action) (saga.Action, error) {
 	switch action.Do {
 	case saga.ActLoad:
 		return a.load(action)
@@ -100,10 +118,11 @@ func (a *activation) abandon(reason error) {
 	_ = a.delivery.Retry(0)
 }
 
-func (a *activation) load(action saga.Action) (saga.Action, error) {
+func (a *activation) load(action *saga.Action) (saga.Action, error) {
 	var log saga.Log
+	consistency := action.Consistency
 	err := a.w.call(func(ctx context.Context) (err error) {
-		log, err = a.w.journal.Load(ctx, a.key(), action.Consistency)
+		log, err = a.w.journal.Load(ctx, a.key(), consistency)
 		if unreadable(err) {
 			return backoff.Permanent(err)
 		}
@@ -127,10 +146,11 @@ func unreadable(err error) bool {
 
 // append stores the commit, however long the server is away: what a handler has done is not to be forgotten
 // while this worker lives.
-func (a *activation) append(action saga.Action) (saga.Action, error) {
+func (a *activation) append(action *saga.Action) (saga.Action, error) {
+	at, commit := action.Revision, action.Commit
 	var revision uint64
 	err := a.w.call(func(ctx context.Context) (err error) {
-		revision, err = a.w.journal.Append(ctx, a.key(), action.Revision, action.Commit)
+		revision, err = a.w.journal.Append(ctx, a.key(), at, commit)
 		if refused(err) {
 			return backoff.Permanent(err)
 		}
@@ -202,8 +222,9 @@ func (a *activation) wait(until time.Time) (saga.Action, error) {
 }
 
 // publish puts what steps have emitted on the outbox's topics, however long the server is away.
-func (a *activation) publish(action saga.Action) (saga.Action, error) {
-	err := a.w.call(func(ctx context.Context) error { return a.w.ns.Emit(ctx, a.key(), action.Emissions) })
+func (a *activation) publish(action *saga.Action) (saga.Action, error) {
+	emissions := action.Emissions
+	err := a.w.call(func(ctx context.Context) error { return a.w.ns.Emit(ctx, a.key(), emissions) })
 	if err != nil {
 		return saga.Action{}, err
 	}
@@ -211,20 +232,22 @@ func (a *activation) publish(action saga.Action) (saga.Action, error) {
 }
 
 // tell sends the saga's parent word of its end.
-func (a *activation) tell(action saga.Action) (saga.Action, error) {
-	err := a.w.call(func(ctx context.Context) error { return a.w.ns.Send(ctx, action.Parent, action.Done) })
+func (a *activation) tell(action *saga.Action) (saga.Action, error) {
+	word := action.Word
+	err := a.w.call(func(ctx context.Context) error { return a.w.ns.Send(ctx, word.To, word.Done) })
 	if err != nil {
 		return saga.Action{}, err
 	}
 	return a.core.Told(time.Now()), nil
 }
 
-func (a *activation) findStart(action saga.Action) (saga.Action, error) {
+func (a *activation) findStart(action *saga.Action) (saga.Action, error) {
 	var found *saga.Start
+	run := action.Run
 	err := a.w.call(func(ctx context.Context) error {
 		starts, _, err := a.w.ns.Starts(ctx, a.key())
 		for i := range starts {
-			if starts[i].Run == action.Run {
+			if starts[i].Run == run {
 				found = &starts[i]
 			}
 		}
@@ -237,13 +260,13 @@ func (a *activation) findStart(action saga.Action) (saga.Action, error) {
 }
 
 // finish answers for the command.
-func (a *activation) finish(action saga.Action) {
+func (a *activation) finish(action *saga.Action) {
 	a.w.conf.Hooks.finished(a.key(), a.cmd, action.Do, action.Reason)
 	var err error
 	switch action.Do {
 	case saga.ActAck:
-		if len(action.Rearm) > 0 {
-			err = a.w.call(func(ctx context.Context) error { return a.w.ns.SetTimers(ctx, a.key(), action.Rearm) })
+		if timers := action.Rearm; len(timers) > 0 {
+			err = a.w.call(func(ctx context.Context) error { return a.w.ns.SetTimers(ctx, a.key(), timers) })
 		}
 		if err == nil {
 			err = a.delivery.Ack()
@@ -282,7 +305,7 @@ func (a *activation) look() {
 		return // the append that follows the handler will tell
 	}
 	in, err := saga.Fold(a.key(), log.Commits)
-	if err == nil && saga.Superseded(a.core.Owner(), in) {
+	if err == nil && saga.Superseded(a.owner, in) {
 		a.cutOff(saga.ErrClaimLost)
 	}
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // run carries out a task: on this goroutine where there is nothing else to do meanwhile, or else beside it.
-func (a *activation) run(action saga.Action) (saga.Action, error) {
+func (a *activation) run(action *saga.Action) (saga.Action, error) {
 	instance := a.core.Instance()
 	info := saga.Info{
 		Key: a.key(), Run: instance.Run, DefinitionVersion: action.Plan.Version,
@@ -23,9 +23,9 @@ func (a *activation) run(action saga.Action) (saga.Action, error) {
 		undo.child, undo.cmd, undo.known = instance.Recall(action.Task.Step, time.Now())
 	}
 	if !action.More && action.Until.IsZero() && a.beside == 0 {
-		return a.ended(a.attempt(a.ownRunner(action.Plan), &action, info, undo))
+		return a.ended(a.attempt(a.ownRunner(action.Plan), action, info, undo))
 	}
-	a.runBeside(action, info, undo)
+	a.runBeside(*action, info, undo)
 	if action.More {
 		return a.core.Next(time.Now()), nil
 	}
@@ -56,25 +56,32 @@ func (a *activation) newRunner(plan *saga.Plan) saga.Runner {
 
 // ended takes the result of an attempt, and of those beside it that have ended, too.
 func (a *activation) ended(r saga.Result) (saga.Action, error) {
-	a.ready = append(a.ready[:0], r)
-	for waiting := a.beside > 0; waiting; {
+	if a.beside == 0 {
+		if a.cutShort(&r) {
+			return saga.Action{}, a.w.ctx.Err()
+		}
+		return a.core.Ran(time.Now(), r), nil
+	}
+	all := append(make([]saga.Result, 0, 1+a.beside), r)
+	for waiting := true; waiting; {
 		select {
 		case r := <-a.results:
 			a.beside--
-			a.ready = append(a.ready, r)
+			all = append(all, r)
 		default:
 			waiting = false
 		}
 	}
-	for _, r := range a.ready {
-		if r.Err != nil && a.w.ctx.Err() != nil {
-			return saga.Action{}, a.w.ctx.Err() // cut off by the worker's stop, which is no failure of the step
+	for i := range all {
+		if a.cutShort(&all[i]) {
+			return saga.Action{}, a.w.ctx.Err()
 		}
 	}
-	next := a.core.Ran(time.Now(), a.ready...)
-	clear(a.ready)
-	return next, nil
+	return a.core.Ran(time.Now(), all...), nil
 }
+
+// cutShort tells an attempt that the worker's stop has cut off, which is no failure of the step.
+func (a *activation) cutShort(r *saga.Result) bool { return r.Err != nil && a.w.ctx.Err() != nil }
 
 // end cuts off what is still under way, and waits for it: its results are not wanted any more.
 func (a *activation) end() {
@@ -85,8 +92,8 @@ func (a *activation) end() {
 }
 
 // ask has the state asked.
-func (a *activation) ask(action saga.Action) saga.Action {
-	state, answer, err := a.ownRunner(action.Plan).Ask(action.Task, action.State, action.Input)
+func (a *activation) ask(action *saga.Action) saga.Action {
+	state, answer, err := a.ownRunner(action.Plan).Ask(action.Task, action.State, *action.Input)
 	now := time.Now()
 	if err == nil && state.Size() > a.w.conf.MaxState {
 		err = a.tooLarge(action.Task.Step, state)

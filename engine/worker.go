@@ -39,6 +39,7 @@ type worker struct {
 	journal  saga.Journal
 	log      *slog.Logger
 	slots    *slots
+	crew     crew
 	gauges   metric.Registration // nil without metrics
 	pullers  []*streams.Puller
 
@@ -70,6 +71,7 @@ func newWorker(conf Config, r *registry, ns *streams.Namespace) (*worker, error)
 		held:    map[command]*activation{},
 		drained: make(chan struct{}),
 	}
+	w.crew.spawn = w.spawn
 	w.slots = newSlots(conf.Slots, func(p *streams.Puller, n int, expires time.Duration) {
 		if err := p.Request(n, expires); err != nil {
 			w.log.Error("asking for commands", "stream", p.Stream(), "error", err)
@@ -147,6 +149,7 @@ func (w *worker) stop() {
 	w.draining, w.closed = true, true
 	w.mu.Unlock()
 	w.cancel()
+	w.crew.close()
 	w.tasks.Wait()
 	w.link.close()
 	if w.gauges != nil {
@@ -192,7 +195,7 @@ func (w *worker) delivered(p *streams.Puller, d *streams.Delivery) {
 	a := newActivation(w, d, c)
 	switch w.hold(a) {
 	case heldNow:
-		w.spawn(a.drive)
+		w.crew.drive(a)
 	case heldBefore: // its earlier delivery goes on
 		w.slots.release()
 	case heldNotYet:
@@ -345,11 +348,16 @@ var errReconnected = errors.New("the connection was replaced")
 // stops. A call whose connection is lost is repeated over the next.
 func (w *worker) call(f func(ctx context.Context) error) error {
 	err := f(w.link.context())
-	var final *backoff.PermanentError
-	switch {
-	case err == nil || w.ctx.Err() != nil:
+	if err == nil || w.ctx.Err() != nil {
 		return err
-	case errors.As(err, &final):
+	}
+	return w.again(err, f)
+}
+
+// again goes on with a call that has failed once.
+func (w *worker) again(err error, f func(ctx context.Context) error) error {
+	var final *backoff.PermanentError
+	if errors.As(err, &final) {
 		return final.Err
 	}
 	return untilDone(w.ctx, func() error { return f(w.link.context()) }, nil)
@@ -372,6 +380,6 @@ func (w *worker) poked(key saga.Key) {
 }
 
 // unreachable describes an outcome that the core never asks for.
-func unreachable(a saga.Action) error {
+func unreachable(a *saga.Action) error {
 	return fmt.Errorf("engine: action %v cannot be carried out", a.Do)
 }

@@ -5,7 +5,7 @@ import (
 )
 
 // ActionKind is what the caller of an [Activation] is to do.
-type ActionKind int
+type ActionKind uint8
 
 // The kinds of action. The comment says which fields of the [Action] matter, and which method of the
 // [Activation] takes the outcome.
@@ -26,7 +26,7 @@ const (
 	ActWait
 	// ActPublish: publish Emissions on the outbox's topics. Then Published.
 	ActPublish
-	// ActTell: send Done to the saga Parent. Then Told.
+	// ActTell: send Word. Then Told.
 	ActTell
 	// ActFindStart: find the Start command of the run Run among the saga's commands. Then StartFound.
 	ActFindStart
@@ -51,7 +51,7 @@ var actionNames = [...]string{
 
 // String gives the kind's name in lower case.
 func (k ActionKind) String() string {
-	if k <= 0 || int(k) >= len(actionNames) {
+	if k == 0 || int(k) >= len(actionNames) {
 		return "unknown"
 	}
 	return actionNames[k]
@@ -69,16 +69,21 @@ type Action struct {
 	Plan        *Plan
 	Task        Task
 	State       State
-	Input       Input
+	Input       *Input
 	More        bool
 	Until       time.Time
 	Emissions   []Emission
-	Parent      Key
-	Done        ChildDone
+	Word        *Word
 	Run         string
 	Rearm       map[string]PendingTimer
 	Delay       time.Duration
 	Reason      error
+}
+
+// Word is what a saga's parent is told.
+type Word struct {
+	To   Key
+	Done ChildDone
 }
 
 // Final reports whether the activation is over once the action is carried out.

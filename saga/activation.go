@@ -65,6 +65,7 @@ type Activation struct {
 	doubtful bool
 
 	in        *Instance
+	spare     *Instance // nobody's any more; nil for none
 	plan      *Plan
 	tasks     []Task // room for those of a walk
 	rev, base uint64
@@ -90,11 +91,41 @@ func NewActivation(conf ActivationConfig, d Delivery) *Activation {
 	if conf.MaxSnapshot == 0 {
 		conf.MaxSnapshot = DefaultMaxSnapshot
 	}
-	me := Owner{Worker: conf.Worker, Command: d.Command.CommandID(), Delivery: d.Count}
+	a := &Activation{conf: conf}
+	a.Reset(d)
+	return a
+}
+
+// Reset prepares the activation anew, for another delivery to the same worker: it is as if made for it, in the room that it
+// has. The caller has done with all that it was given before; only commits and states stay what they are.
+func (a *Activation) Reset(d Delivery) {
+	me := Owner{Worker: a.conf.Worker, Command: d.Command.CommandID(), Delivery: d.Count}
 	if _, ok := d.Command.(Start); !ok {
 		me.Stream, me.Sequence = d.Stream, d.Sequence
 	}
-	return &Activation{conf: conf, key: d.Key, cmd: d.Command, me: me, doubtful: d.Doubtful}
+	spare := a.spare
+	if a.in != nil {
+		spare = a.in
+	}
+	clear(a.tasks[:cap(a.tasks)])
+	clear(a.results[:cap(a.results)])
+	clear(a.underWay[:cap(a.underWay)])
+	clear(a.given[:cap(a.given)])
+	*a = Activation{
+		conf: a.conf, key: d.Key, cmd: d.Command, me: me, doubtful: d.Doubtful, spare: spare,
+		tasks: a.tasks[:0], results: a.results[:0], underWay: a.underWay[:0], given: a.given[:0],
+	}
+}
+
+// blank gives a saga without commits.
+func (a *Activation) blank() *Instance {
+	in := a.spare
+	a.spare = nil
+	if in == nil {
+		return NewInstance(a.key)
+	}
+	in.empty(a.key)
+	return in
 }
 
 // Owner is the activation's identity, as its commits bear it.
@@ -110,7 +141,7 @@ func (a *Activation) Begin(now time.Time) Action {
 	if !ok || a.me.Delivery != 1 || a.doubtful || start.Previous != "" {
 		return a.load(Any)
 	}
-	a.in = NewInstance(a.key)
+	a.in = a.blank()
 	if retry, ok := a.know(start.Definition); !ok {
 		return retry
 	}
@@ -173,8 +204,8 @@ func (a *Activation) Ran(now time.Time, results ...Result) Action {
 	a.results = append(a.results, results...)
 	fresh := a.results[len(a.results)-len(results):]
 	for i := range fresh {
-		t := fresh[i].Task
-		if at := slices.IndexFunc(a.underWay, t.same); at >= 0 {
+		t := &fresh[i].Task
+		if at := slices.IndexFunc(a.underWay, func(u Task) bool { return u.same(t) }); at >= 0 {
 			fresh[i].Given = a.given[at]
 			a.underWay, a.given = slices.Delete(a.underWay, at, at+1), slices.Delete(a.given, at, at+1)
 		}
@@ -232,8 +263,9 @@ func (a *Activation) resume(now time.Time, results []Result) Action {
 		return retry
 	}
 	for i := range results {
-		var room [2]Event
-		a.record(now, decide(room[:0], a.tasks, a.plan, a.in, &results[i], now)...)
+		before := len(a.events)
+		a.events = decide(a.events, a.tasks, a.plan, a.in, &results[i], now)
+		a.apply(now, a.events[before:])
 	}
 	return a.proceed(now)
 }
@@ -270,9 +302,9 @@ func (a *Activation) next(now time.Time, w *walk) Action {
 	for i := range w.tasks {
 		t := &w.tasks[i]
 		switch {
-		case isAmong(*t, a.underWay):
+		case isAmong(t, a.underWay):
 		case t.Kind.Asks():
-			return Action{Do: ActAsk, Plan: a.plan, Task: *t, State: a.in.View(t.Scope), Input: a.in.input(*t)}
+			return Action{Do: ActAsk, Plan: a.plan, Task: *t, State: a.in.View(t.Scope), Input: a.in.input(t)}
 		case t.NotBefore.After(w.now):
 			if wake.IsZero() || t.NotBefore.Before(wake) {
 				wake, w.waits = t.NotBefore, t.Step
@@ -390,10 +422,20 @@ func (a *Activation) start(now time.Time, s Start) {
 
 // record applies events, to be appended with the next commit.
 func (a *Activation) record(now time.Time, events ...Event) {
+	if a.events == nil {
+		a.events = make([]Event, 0, fewEvents)
+	}
+	a.events = append(a.events, events...)
+	a.apply(now, events)
+}
+
+// fewEvents is for how many events a commit has room from the beginning.
+const fewEvents = 2
+
+func (a *Activation) apply(now time.Time, events []Event) {
 	for _, e := range events {
 		a.in.apply(e, stamp{a.in.Version + 1, now, a.me})
 	}
-	a.events = append(a.events, events...)
 }
 
 // append makes a commit of what was recorded.
@@ -469,7 +511,7 @@ func (a *Activation) ack() Action {
 		done.State = a.in.State
 	}
 	done.ID = fmt.Sprintf("%s-%d-%s", a.in.Run, done.Version, a.me.Command)
-	return Action{Do: ActTell, Parent: a.in.Parent.Key, Done: done}
+	return Action{Do: ActTell, Word: &Word{To: a.in.Parent.Key, Done: done}}
 }
 
 func (a *Activation) retry(reason error) Action {

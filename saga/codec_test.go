@@ -303,7 +303,7 @@ func TestAnEndIsWhatACommitEndsWith(t *testing.T) {
 
 func TestTheNamesOfActionsAreLowerCase(t *testing.T) {
 	for kind, want := range map[ActionKind]string{
-		0: "unknown", -1: "unknown", ActDrop + 1: "unknown",
+		0: "unknown", 255: "unknown", ActDrop + 1: "unknown",
 		ActLoad: "load", ActAppend: "append", ActRun: "run", ActWait: "wait", ActFindStart: "find-start",
 		ActAck: "ack", ActRetry: "retry", ActReject: "reject", ActDrop: "drop",
 	} {

@@ -40,11 +40,10 @@ func Decide(p *Plan, in *Instance, r Result, now time.Time) []Event {
 
 // decide appends what Decide gives to events. The walk has room for tasks.
 func decide(events []Event, room []Task, p *Plan, in *Instance, r *Result, now time.Time) []Event {
-	t, ok := calledFor(room, p, in, r.Task, now)
-	if !ok {
+	if !calledFor(room, p, in, &r.Task, now) {
 		return events
 	}
-	r.Task = t
+	t := &r.Task
 	switch {
 	case r.Err != nil:
 		return append(events, attemptFailed(p, r, now))
@@ -119,16 +118,17 @@ func (n *PlanNode) forgettable() (names []string) {
 	return names
 }
 
-// calledFor gives the task as the log calls for it now, if it does.
-func calledFor(room []Task, p *Plan, in *Instance, t Task, now time.Time) (Task, bool) {
-	w := walk{p: p, in: in, now: now, mine: &t, tasks: room[:0]}
+// calledFor reports whether the log calls for a task now, and makes it the task as it is called for.
+func calledFor(room []Task, p *Plan, in *Instance, t *Task, now time.Time) bool {
+	w := walk{p: p, in: in, now: now, mine: t, tasks: room[:0]}
 	w.run()
 	for i := range w.tasks {
 		if w.tasks[i].same(t) {
-			return w.tasks[i], true
+			*t = w.tasks[i]
+			return true
 		}
 	}
-	return Task{}, false
+	return false
 }
 
 // attemptFailed gives the event that a failed attempt is.

@@ -127,6 +127,9 @@ type Instance struct {
 // NewInstance gives the saga that an empty log tells of.
 func NewInstance(key Key) *Instance { return &Instance{Key: key} }
 
+// empty makes it the saga that an empty log tells of.
+func (in *Instance) empty(key Key) { *in = Instance{Key: key, Steps: in.Steps.reset()} }
+
 // Ended reports whether the saga has come to an end.
 func (in *Instance) Ended() bool { return in.Status.Ended() }
 

@@ -5,7 +5,7 @@ import (
 )
 
 // Consistency says how recent what [Journal.Load] gives must be.
-type Consistency int
+type Consistency uint8
 
 const (
 	// Any replica may answer: fast, and perhaps behind. What it shows is true; what it does not show may be

@@ -104,6 +104,12 @@ func (s *Steps) drop(forgotten func(key string) bool) {
 	}
 }
 
+// reset gives no steps, in the room that these have.
+func (s *Steps) reset() Steps {
+	clear(s.list)
+	return Steps{list: s.list[:0]}
+}
+
 func (s *Steps) clone() Steps { return Steps{slices.Clone(s.list), maps.Clone(s.index)} }
 
 // IsZero reports whether the log mentions no step.

@@ -5,7 +5,7 @@ import (
 )
 
 // TaskKind is what kind of work a [Task] is.
-type TaskKind int
+type TaskKind uint8
 
 // The kinds of task.
 const (
@@ -41,7 +41,7 @@ type Task struct {
 }
 
 // same reports whether both are one attempt.
-func (t Task) same(other Task) bool {
+func (t *Task) same(other *Task) bool {
 	return t.Kind == other.Kind && t.Step == other.Step && t.Undo == other.Undo && t.Attempt == other.Attempt && t.child == other.child &&
 		(t.Signal == other.Signal || t.Signal != nil && other.Signal != nil && t.Signal.ID == other.Signal.ID)
 }
@@ -83,8 +83,8 @@ type Result struct {
 }
 
 // input gives what a task gets besides the state.
-func (in *Instance) input(t Task) (input Input) {
-	b := in.block(t.Step)
+func (in *Instance) input(t *Task) *Input {
+	b, input := in.block(t.Step), &Input{}
 	switch {
 	case t.Kind == TaskCollect:
 		input.Items, input.Errors = make([]State, len(b.Items)), make([]string, len(b.Items))

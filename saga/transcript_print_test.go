@@ -34,7 +34,7 @@ func printAction(action saga.Action) string {
 	case saga.ActPublish:
 		return fmt.Sprintf("%s %s", s, mustJSON(action.Emissions))
 	case saga.ActTell:
-		return fmt.Sprintf("%s %s: %s", s, action.Parent, mustJSON(action.Done))
+		return fmt.Sprintf("%s %s: %s", s, action.Word.To, mustJSON(action.Word.Done))
 	case saga.ActAck, saga.ActDrop:
 	}
 	for _, name := range slices.Sorted(maps.Keys(action.Rearm)) {

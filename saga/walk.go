@@ -154,27 +154,27 @@ func (w *walk) runBackward() {
 // whether none is left.
 func (w *walk) quiet(from int, settle bool) bool {
 	kept := from
-	for _, t := range w.tasks[from:] {
-		busy := w.isBusy(t)
-		if !busy {
+	for i := from; i < len(w.tasks); i++ {
+		t := &w.tasks[i]
+		if !w.isBusy(t) {
 			if !settle || t.Undo || !slices.Contains(w.in.Unsettled, t.Step) {
 				continue
 			}
 			t.Deadline = time.Time{} // it may have passed, and the attempt has to be given the time to find out
 		}
-		w.tasks[kept] = t
+		w.tasks[kept] = *t
 		kept++
 	}
 	w.tasks = w.tasks[:kept]
 	return kept == from
 }
 
-func (w *walk) isBusy(t Task) bool {
+func (w *walk) isBusy(t *Task) bool {
 	return w.any || w.mine != nil && w.mine.same(t) || isAmong(t, w.busy)
 }
 
 // isAmong reports whether a task is one of several.
-func isAmong(t Task, tasks []Task) bool {
+func isAmong(t *Task, tasks []Task) bool {
 	for i := range tasks {
 		if tasks[i].same(t) {
 			return true

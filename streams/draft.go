@@ -15,6 +15,7 @@ import (
 type draft struct {
 	msg   nats.Msg
 	after [1]string // the value of the one header that every commit has
+	more  bool      // there are other headers
 }
 
 // longDraft is the size from which a draft is not kept: few commits are as long.
@@ -41,6 +42,7 @@ func newDraft(subject string, after uint64, c *saga.Commit) (*draft, error) {
 
 // cancel has the server take back a schedule when it stores the commit.
 func (d *draft) cancel(timer string) {
+	d.more = true
 	d.msg.Header[jetstream.SchedulerHeader] = []string{timer}
 	d.msg.Header[jetstream.ScheduleNextHeader] = []string{"purge"}
 }
@@ -49,7 +51,10 @@ func (d *draft) discard() {
 	if cap(d.msg.Data) >= longDraft {
 		return
 	}
-	delete(d.msg.Header, jetstream.SchedulerHeader)
-	delete(d.msg.Header, jetstream.ScheduleNextHeader)
+	if d.more {
+		d.more = false
+		delete(d.msg.Header, jetstream.SchedulerHeader)
+		delete(d.msg.Header, jetstream.ScheduleNextHeader)
+	}
 	drafts.Put(d)
 }

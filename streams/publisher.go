@@ -17,19 +17,25 @@ import (
 // subscription for their answers, and each borrows what it waits with, so that a commit costs little more than its bytes.
 type publisher struct {
 	nc    *nats.Conn
-	inbox string // with its dot; each publish adds its number
+	inbox string // with its dot; each waiter adds its number
 
 	mu      sync.Mutex
 	sub     *nats.Subscription
 	last    uint64
-	waiting map[uint64]*waiter
+	waiters map[uint64]*waiter // all that an answer may be for
 	idle    []*waiter
+	sweeper *time.Timer // runs while publishes are under way
+	swept   bool        // it runs
+	pulse   uint64      // how often it has run
 }
 
-// waiter is what one publish waits with.
+// waiter is what one publish after another waits with. One whose answer did not come is not used again: it may still come.
 type waiter struct {
+	number uint64
+	reply  string         // where the answer goes
 	answer chan pubAnswer // holds one
-	timer  *time.Timer
+	busy   bool
+	since  uint64 // the pulse at which the publish was sent
 }
 
 // pubAnswer is what the server has to say of a publish.
@@ -39,11 +45,14 @@ type pubAnswer struct {
 }
 
 // publishTimeout bounds the wait for an acknowledgement: one that has not come by then was lost with a connection or a
-// server.
-const publishTimeout = 5 * time.Second
+// server. All waits are looked at so many times within that, instead of each having a timer of its own.
+const (
+	publishTimeout = 5 * time.Second
+	publishPulses  = 10
+)
 
 func newPublisher(nc *nats.Conn) *publisher {
-	return &publisher{nc: nc, inbox: nc.NewInbox() + ".", waiting: map[uint64]*waiter{}}
+	return &publisher{nc: nc, inbox: nc.NewInbox() + ".", waiters: map[uint64]*waiter{}}
 }
 
 // publish sends a message and gives the sequence that it is stored at. The errors are the server's refusal
@@ -53,37 +62,37 @@ func (p *publisher) publish(ctx context.Context, m *nats.Msg) (uint64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err // else the answer might come before the select below looks at ctx
 	}
-	number, w, err := p.enter()
+	w, err := p.borrow()
 	if err != nil {
 		return 0, err
 	}
-	m.Reply = p.inbox + strconv.FormatUint(number, 36)
+	m.Reply = w.reply
 	if err := p.nc.PublishMsg(m); err != nil {
-		p.leave(number, w)
+		p.drop(w)
 		return 0, err
 	}
-	w.timer.Reset(publishTimeout)
-	var a pubAnswer
 	select {
-	case a = <-w.answer:
+	case a := <-w.answer:
+		if a.err == nats.ErrTimeout { //nolint:errorlint // the sweeper's own
+			p.drop(w)
+		} else {
+			p.giveBack(w)
+		}
+		return a.sequence, a.err
 	case <-ctx.Done():
-		a.err = ctx.Err()
-	case <-w.timer.C:
-		a.err = nats.ErrTimeout
+		p.drop(w)
+		return 0, ctx.Err()
 	}
-	w.timer.Stop()
-	p.leave(number, w)
-	return a.sequence, a.err
 }
 
-// enter registers a publish, and subscribes for the first.
-func (p *publisher) enter() (uint64, *waiter, error) {
+// borrow gives what a publish waits with, and subscribes for the first.
+func (p *publisher) borrow() (*waiter, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.sub == nil {
 		sub, err := p.nc.Subscribe(p.inbox+"*", p.receive)
 		if err != nil {
-			return 0, nil, fmt.Errorf("subscribing to acknowledgements: %w", err)
+			return nil, fmt.Errorf("subscribing to acknowledgements: %w", err)
 		}
 		_ = sub.SetPendingLimits(-1, -1) // bounded by the publishes under way
 		p.sub = sub
@@ -92,24 +101,66 @@ func (p *publisher) enter() (uint64, *waiter, error) {
 	if n := len(p.idle); n > 0 {
 		w, p.idle = p.idle[n-1], p.idle[:n-1]
 	} else {
-		w = &waiter{answer: make(chan pubAnswer, 1), timer: time.NewTimer(publishTimeout)}
-		w.timer.Stop()
+		p.last++
+		w = &waiter{number: p.last, reply: p.inbox + strconv.FormatUint(p.last, 36), answer: make(chan pubAnswer, 1)}
+		p.waiters[w.number] = w
 	}
-	p.last++
-	p.waiting[p.last] = w
-	return p.last, w, nil
+	w.busy, w.since = true, p.pulse
+	if !p.swept {
+		p.swept = true
+		p.sweepLater()
+	}
+	return w, nil
 }
 
-// leave ends a publish. An answer that came too late is taken out, so that the next borrower does not see it.
-func (p *publisher) leave(number uint64, w *waiter) {
+// giveBack ends a publish that was answered.
+func (p *publisher) giveBack(w *waiter) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.waiting, number)
-	select {
-	case <-w.answer:
-	default:
-	}
 	p.idle = append(p.idle, w)
+}
+
+// drop ends a publish that was not answered. Whoever answers it now is not heard.
+func (p *publisher) drop(w *waiter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.waiters, w.number)
+}
+
+func (p *publisher) sweepLater() {
+	if p.sweeper == nil {
+		p.sweeper = time.AfterFunc(publishTimeout/publishPulses, p.sweep)
+		return
+	}
+	p.sweeper.Reset(publishTimeout / publishPulses)
+}
+
+// sweep ends the publishes that have waited for long enough, and comes again while there are others.
+func (p *publisher) sweep() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pulse++
+	p.swept = false
+	for _, w := range p.waiters {
+		if !w.busy {
+			continue
+		}
+		p.swept = true
+		if p.pulse-w.since > publishPulses {
+			w.tell(pubAnswer{err: nats.ErrTimeout})
+		}
+	}
+	if p.swept {
+		p.sweepLater()
+	}
+}
+
+// tell gives the answer to the publish that waits for it. The publisher is locked.
+func (w *waiter) tell(a pubAnswer) {
+	if w.busy {
+		w.busy = false
+		w.answer <- a // there is room: one publish has one answer
+	}
 }
 
 func (p *publisher) receive(m *nats.Msg) {
@@ -120,11 +171,8 @@ func (p *publisher) receive(m *nats.Msg) {
 	a := readPubAnswer(m)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if w := p.waiting[number]; w != nil {
-		select {
-		case w.answer <- a:
-		default: // answered before
-		}
+	if w := p.waiters[number]; w != nil {
+		w.tell(a)
 	}
 }
 

@@ -46,7 +46,7 @@ func (a *actor) step() {
 		}
 		a.wait(action.Until)
 	case saga.ActAsk:
-		state, answer, err := w.runnable(a.m.key.Definition, action.Plan.Version).NewRunner().Ask(action.Task, action.State, action.Input)
+		state, answer, err := w.runnable(a.m.key.Definition, action.Plan.Version).NewRunner().Ask(action.Task, action.State, *action.Input)
 		a.action = a.core.Ran(w.now, saga.Result{Task: action.Task, State: state, Answer: &answer, Err: err})
 	case saga.ActWait:
 		a.wait(action.Until)
@@ -58,7 +58,7 @@ func (a *actor) step() {
 		}
 		a.action = a.core.Published(w.now)
 	case saga.ActTell:
-		w.send(action.Parent, action.Done)
+		w.send(action.Word.To, action.Word.Done)
 		a.action = a.core.Told(w.now)
 	case saga.ActFindStart:
 		a.action = a.core.StartFound(w.now, w.findStart(a.m.key, action.Run))

@@ -14,7 +14,7 @@ import (
 // ask has the state asked.
 func (a *activation) ask(action saga.Action) {
 	a.w.sight(Asked)
-	state, answer, err := a.runnerOf(action.Plan).Ask(action.Task, action.State, action.Input)
+	state, answer, err := a.runnerOf(action.Plan).Ask(action.Task, action.State, *action.Input)
 	a.do(a.core.Ran(a.on.clock(), saga.Result{Task: action.Task, State: state, Answer: &answer, Err: err}))
 }
 
@@ -38,10 +38,10 @@ func (a *activation) publish(action saga.Action) {
 
 // tell sends a parent word of its child's end, as often as it takes.
 func (a *activation) tell(action saga.Action) {
-	parent := a.w.byKey[action.Parent]
+	parent := a.w.byKey[action.Word.To]
 	lost := a.w.strikes(loseRequest)
 	if !lost && a.w.conf.Broken != SkipTell {
-		a.w.after(a.w.latency(), func() { parent.send(action.Done) })
+		a.w.after(a.w.latency(), func() { parent.send(action.Word.Done) })
 	}
 	if lost || a.w.strikes(loseAnswer) {
 		a.later(2*a.w.latency(), func() { a.tell(action) })
