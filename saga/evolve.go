@@ -328,11 +328,15 @@ func (in *Instance) start(e SagaStarted, at stamp) {
 	if owner.Command != e.Run {
 		owner = Owner{Command: e.Run}
 	}
+	var steps Steps
+	if in.Version == 0 {
+		steps = in.Steps // for the room
+	}
 	*in = Instance{
 		Key: in.Key, Version: in.Version,
 		Run: e.Run, Definition: e.Definition, Status: StatusRunning, State: e.State, Owner: owner, Unsettled: e.Unsettled,
 		Deadline: e.Deadline, Parent: e.Parent, Attributes: e.Attributes,
-		StartedAt: at.time,
+		Steps: steps, StartedAt: at.time,
 	}
 }
 

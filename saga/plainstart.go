@@ -17,11 +17,10 @@ func readPlainStart(data []byte) (start Start, ok bool) {
 	if !bytes.HasPrefix(data, []byte(plainStart)) || !utf8.Valid(data) {
 		return start, false
 	}
-	compact := bytes.NewBuffer(make([]byte, 0, len(data)))
-	if err := json.Compact(compact, data); err != nil || compact.Len() != len(data) {
+	text, ok := compactText(data)
+	if !ok {
 		return start, false
 	}
-	text := compact.String()
 	if end, _ := valueEnd(text, len(plainStart)); end != len(text)-1 {
 		return start, false
 	}

@@ -1,11 +1,11 @@
 package saga
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"runtime/debug"
+	"strings"
 )
 
 // Runner runs a definition's handlers for one activation. It is not safe for concurrent use.
@@ -109,21 +109,21 @@ func (r *runner[S]) inner(t Task) Runner {
 
 // leave gives the state that a handler left.
 func (r *runner[S]) leave(t Task, live *S) (next State, err error) {
-	encoded, err := json.Marshal(live)
+	text, err := encodeState(live)
 	if err != nil {
 		return State{}, Permanent(fmt.Errorf("the state that step %q left cannot be encoded: %w", t.Step, err))
 	}
 	if r.def.own {
-		next, err = ParseState(encoded)
+		next, err = parseCompact(text)
 	} else {
-		next, err = splitObject(string(encoded))
+		next, err = splitObject(text)
 	}
 	if err != nil {
 		return State{}, Permanent(fmt.Errorf("the state that step %q left: %w", t.Step, err))
 	}
 	r.attributes = r.def.AttributesOf(live)
 	// \ufffd escaped is what encoding/json puts for invalid UTF-8: then the live value is not what was kept.
-	if r.def.plain && !bytes.Contains(encoded, []byte(`\ufffd`)) {
+	if r.def.plain && !strings.Contains(text, `\ufffd`) {
 		r.live, r.of = live, next
 	}
 	return next, nil

@@ -23,12 +23,32 @@ type field struct {
 
 // ParseState reads a JSON object. Anything else, and an object that names a field twice, is refused.
 func ParseState(data []byte) (State, error) {
+	if text, ok := compactText(data); ok {
+		return parseCompact(text)
+	}
 	var compact bytes.Buffer
 	compact.Grow(len(data))
 	if err := json.Compact(&compact, data); err != nil {
 		return State{}, fmt.Errorf("state is not JSON: %w", err)
 	}
 	return parseCompact(compact.String())
+}
+
+// compactText gives JSON as text, if it is valid and has no blank between its tokens.
+func compactText(data []byte) (text string, ok bool) {
+	if !json.Valid(data) {
+		return "", false
+	}
+	text = string(data)
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '"':
+			i = stringEnd(text, i) - 1
+		case ' ', '\t', '\r', '\n':
+			return "", false
+		}
+	}
+	return text, true
 }
 
 // parseCompact is ParseState of compact, valid JSON.

@@ -51,20 +51,25 @@ func (n *Namespace) newDelivery(m *nats.Msg) (*Delivery, error) {
 //	$JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>[.<random>]
 func (d *Delivery) parseReply(reply string) error {
 	const short, long = 9, 11
-	tokens := strings.Split(reply, ".")
-	if len(tokens) < short || tokens[0] != "$JS" || tokens[1] != "ACK" {
+	rest, ok := strings.CutPrefix(reply, "$JS.ACK.")
+	tokens := strings.Count(reply, ".") + 1
+	if !ok || tokens < short {
 		return fmt.Errorf("%q is no acknowledgement subject", reply)
 	}
-	at := 2
-	if len(tokens) >= long {
-		at = 4
+	if tokens >= long {
+		_, rest, _ = strings.Cut(rest, ".")
+		_, rest, _ = strings.Cut(rest, ".")
 	}
+	var count, sequence string
+	d.Stream, rest, _ = strings.Cut(rest, ".")
+	_, rest, _ = strings.Cut(rest, ".")
+	count, rest, _ = strings.Cut(rest, ".")
+	sequence, _, _ = strings.Cut(rest, ".")
 	var err error
-	d.Stream = tokens[at]
-	if d.Count, err = strconv.ParseUint(tokens[at+2], 10, 64); err != nil {
+	if d.Count, err = strconv.ParseUint(count, 10, 64); err != nil {
 		return fmt.Errorf("acknowledgement subject %q: %w", reply, err)
 	}
-	if d.Sequence, err = strconv.ParseUint(tokens[at+3], 10, 64); err != nil {
+	if d.Sequence, err = strconv.ParseUint(sequence, 10, 64); err != nil {
 		return fmt.Errorf("acknowledgement subject %q: %w", reply, err)
 	}
 	return nil
