@@ -147,15 +147,10 @@ func unreadable(err error) bool {
 // append stores the commit, however long the server is away: what a handler has done is not to be forgotten
 // while this worker lives.
 func (a *activation) append(action *saga.Action) (saga.Action, error) {
-	at, commit := action.Revision, action.Commit
-	var revision uint64
-	err := a.w.call(func(ctx context.Context) (err error) {
-		revision, err = a.w.journal.Append(ctx, a.key(), at, commit)
-		if refused(err) {
-			return backoff.Permanent(err)
-		}
-		return err
-	})
+	revision, err := a.w.journal.Append(a.w.link.context(), a.key(), action.Revision, action.Commit)
+	if err != nil {
+		revision, err = a.appendAgain(err, action)
+	}
 	switch {
 	case errors.Is(err, saga.ErrConflict):
 		a.w.conf.Hooks.conflicted(a.key(), action.Commit.Version)
@@ -177,6 +172,22 @@ func (a *activation) append(action *saga.Action) (saga.Action, error) {
 		a.w.poked(a.key())
 	}
 	return a.core.Appended(time.Now(), revision), nil
+}
+
+// appendAgain goes on with an append that has failed once, unless it was refused.
+func (a *activation) appendAgain(err error, action *saga.Action) (revision uint64, _ error) {
+	if refused(err) || a.w.ctx.Err() != nil {
+		return 0, err
+	}
+	at, commit := action.Revision, action.Commit
+	err = a.w.again(func(ctx context.Context) (err error) {
+		revision, err = a.w.journal.Append(ctx, a.key(), at, commit)
+		if refused(err) {
+			return backoff.Permanent(err)
+		}
+		return err
+	})
+	return revision, err
 }
 
 // compact has the log forget what a saga that never ends does not need. If that fails, the next snapshot tries again.

@@ -348,18 +348,18 @@ var errReconnected = errors.New("the connection was replaced")
 // stops. A call whose connection is lost is repeated over the next.
 func (w *worker) call(f func(ctx context.Context) error) error {
 	err := f(w.link.context())
-	if err == nil || w.ctx.Err() != nil {
+	var final *backoff.PermanentError
+	switch {
+	case err == nil || w.ctx.Err() != nil:
 		return err
+	case errors.As(err, &final):
+		return final.Err
 	}
-	return w.again(err, f)
+	return w.again(f)
 }
 
 // again goes on with a call that has failed once.
-func (w *worker) again(err error, f func(ctx context.Context) error) error {
-	var final *backoff.PermanentError
-	if errors.As(err, &final) {
-		return final.Err
-	}
+func (w *worker) again(f func(ctx context.Context) error) error {
 	return untilDone(w.ctx, func() error { return f(w.link.context()) }, nil)
 }
 

@@ -67,7 +67,8 @@ type Activation struct {
 	in        *Instance
 	spare     *Instance // nobody's any more; nil for none
 	plan      *Plan
-	tasks     []Task // room for those of a walk
+	tasks     []Task // those of the last walk, and room for those of the next
+	stands    bool   // what the last walk has found holds for as long as no event is applied, whatever the time
 	rev, base uint64
 	snapAt    uint64      // the version of the last snapshot; 0 for none
 	snapped   bool        // the commit under way has one
@@ -190,10 +191,14 @@ func (a *Activation) Appended(now time.Time, revision uint64) Action {
 	a.rev = revision
 	clear(a.results)
 	a.events, a.results, a.poke = nil, a.results[:0], ""
-	if a.in.Owner != a.me {
+	switch {
+	case a.in.Owner != a.me:
 		return a.ack() // ended, parked, or left to the owner
+	case a.stands:
+		return a.next(now, &walk{in: a.in, now: latest(now, a.in.Clock), tasks: a.tasks})
+	default:
+		return a.proceed(now)
 	}
-	return a.proceed(now)
 }
 
 // Conflicted takes that the log had moved on and the commit is not in it, or is already.
@@ -252,7 +257,7 @@ func (a *Activation) StartFound(now time.Time, start *Start) Action {
 
 // load drops whatever was decided on the log as it was before.
 func (a *Activation) load(c Consistency) Action {
-	a.events, a.poke, a.opening, a.refused = nil, "", false, false
+	a.events, a.poke, a.opening, a.refused, a.stands = nil, "", false, false, false
 	a.level = c
 	return Action{Do: ActLoad, Consistency: c}
 }
@@ -263,9 +268,12 @@ func (a *Activation) resume(now time.Time, results []Result) Action {
 		return retry
 	}
 	for i := range results {
-		before := len(a.events)
-		a.events = decide(a.events, a.tasks, a.plan, a.in, &results[i], now)
-		a.apply(now, a.events[before:])
+		r := &results[i]
+		if a.stands && isAmong(&r.Task, a.tasks) || calledFor(a.tasks, a.plan, a.in, &r.Task, now) {
+			before := len(a.events)
+			a.events = decide(a.events, a.plan, a.in, r, now)
+			a.apply(now, a.events[before:], r.State)
+		}
 	}
 	return a.proceed(now)
 }
@@ -279,7 +287,7 @@ func (a *Activation) proceed(now time.Time) Action {
 	for {
 		w := walk{p: a.plan, in: a.in, now: now, busy: a.underWay, tasks: a.tasks[:0]}
 		w.run()
-		a.tasks = w.tasks
+		a.tasks, a.stands = w.tasks, w.stands()
 		switch {
 		case w.fact == nil:
 			return a.next(now, &w)
@@ -426,15 +434,17 @@ func (a *Activation) record(now time.Time, events ...Event) {
 		a.events = make([]Event, 0, fewEvents)
 	}
 	a.events = append(a.events, events...)
-	a.apply(now, events)
+	a.apply(now, events, State{})
 }
 
 // fewEvents is for how many events a commit has room from the beginning.
 const fewEvents = 2
 
-func (a *Activation) apply(now time.Time, events []Event) {
+// apply has events change the saga. left is the state that a handler left, where they are what came of it.
+func (a *Activation) apply(now time.Time, events []Event, left State) {
+	a.stands = a.stands && len(events) == 0
 	for _, e := range events {
-		a.in.apply(e, stamp{a.in.Version + 1, now, a.me})
+		a.in.apply(e, stamp{a.in.Version + 1, now, a.me, left})
 	}
 }
 

@@ -153,13 +153,13 @@ func (in *Instance) View(scope string) State {
 	return in.View(around).Apply(in.Scopes[scope])
 }
 
-// patch changes the state of a scope.
-func (in *Instance) patch(scope string, p Patch) {
+// patch changes the state of a scope. left may be the state that results.
+func (in *Instance) patch(scope string, p Patch, left State) {
 	if p.IsZero() {
 		return
 	}
 	if scope == "" {
-		in.State = in.State.Apply(p)
+		in.State = in.State.applied(p, left)
 		return
 	}
 	_, key, part := cutScope(scope)
@@ -176,7 +176,7 @@ func (in *Instance) patch(scope string, p Patch) {
 // join merges what branches have changed into the scope around them, and forgets all of the block's scopes.
 func (in *Instance) join(e BranchesJoined) {
 	for _, branch := range e.Branches {
-		in.patch(e.Scope, in.Scopes[within(e.Scope, e.Node, branch)])
+		in.patch(e.Scope, in.Scopes[within(e.Scope, e.Node, branch)], State{})
 	}
 	block := within(e.Scope, e.Node, "")
 	maps.DeleteFunc(in.Scopes, func(scope string, _ Patch) bool { return strings.HasPrefix(scope, block) })

@@ -35,14 +35,14 @@ func Settle(p *Plan, in *Instance, now time.Time, busy []Task) []Event {
 // Decide gives the events that a task's result is. It changes nothing: the caller appends them and applies
 // them. A result that the log does not call for (any more) gives none.
 func Decide(p *Plan, in *Instance, r Result, now time.Time) []Event {
-	return decide(nil, nil, p, in, &r, now)
+	if !calledFor(nil, p, in, &r.Task, now) {
+		return nil
+	}
+	return decide(nil, p, in, &r, now)
 }
 
-// decide appends what Decide gives to events. The walk has room for tasks.
-func decide(events []Event, room []Task, p *Plan, in *Instance, r *Result, now time.Time) []Event {
-	if !calledFor(room, p, in, &r.Task, now) {
-		return events
-	}
+// decide appends what Decide gives to events, for a result that the log calls for.
+func decide(events []Event, p *Plan, in *Instance, r *Result, now time.Time) []Event {
 	t := &r.Task
 	switch {
 	case r.Err != nil:
@@ -118,7 +118,8 @@ func (n *PlanNode) forgettable() (names []string) {
 	return names
 }
 
-// calledFor reports whether the log calls for a task now, and makes it the task as it is called for.
+// calledFor reports whether the log calls for a task now, and makes it the task as it is called for. The walk has room for
+// tasks.
 func calledFor(room []Task, p *Plan, in *Instance, t *Task, now time.Time) bool {
 	w := walk{p: p, in: in, now: now, mine: t, tasks: room[:0]}
 	w.run()

@@ -12,7 +12,7 @@ func (in *Instance) Evolve(c *Commit) {
 		in.restore(c.Snapshot)
 	} else {
 		for _, e := range c.Events {
-			in.apply(e, stamp{c.Version, c.Time, c.By})
+			in.apply(e, stamp{version: c.Version, time: c.Time, by: c.By})
 		}
 	}
 	in.Version, in.UpdatedAt = c.Version, c.Time
@@ -30,6 +30,7 @@ type stamp struct {
 	version uint64
 	time    time.Time
 	by      Owner
+	left    State // what the handler left whose result the event is, where that is known
 }
 
 func (in *Instance) apply(event Event, at stamp) {
@@ -39,7 +40,7 @@ func (in *Instance) apply(event Event, at stamp) {
 	case ActivationClaimed:
 		in.Owner, in.Unsettled = at.by, e.Unsettled
 	case StepCompleted:
-		in.complete(e)
+		in.complete(e, at)
 	case StepFailed:
 		in.fail(e)
 	case CompensationStarted:
@@ -47,7 +48,7 @@ func (in *Instance) apply(event Event, at stamp) {
 	case StepCompensated:
 		s := in.Steps.at(e.Step)
 		s.Status, s.UndoAttempt, s.Error, s.RetryAt, s.Doubt = StepUndone, e.Attempt, "", time.Time{}, false
-		in.patch(e.Scope, e.Patch)
+		in.patch(e.Scope, e.Patch, at.left)
 		in.Outbox = append(in.Outbox, e.Emits...)
 	case CompensationFailed:
 		s := in.Steps.at(e.Step)
@@ -88,10 +89,10 @@ func (in *Instance) apply(event Event, at stamp) {
 }
 
 // complete takes note of a step that has completed.
-func (in *Instance) complete(e StepCompleted) {
+func (in *Instance) complete(e StepCompleted, at stamp) {
 	in.settled(e.Step)
 	*in.Steps.at(e.Step) = StepState{Status: StepDone, Attempt: e.Attempt}
-	in.patch(e.Scope, e.Patch)
+	in.patch(e.Scope, e.Patch, at.left)
 	if e.Signal != "" {
 		in.dropSignal(e.Step)
 	}
@@ -136,7 +137,7 @@ func (in *Instance) flow(event Event, at stamp) {
 	case ItemsCollected:
 		b := in.change(e.Node)
 		b.Done = true
-		in.patch(e.Scope, e.Patch)
+		in.patch(e.Scope, e.Patch, State{})
 		if len(e.Forget) > 0 {
 			b.Items = nil
 			in.forget(e.Forget, e.Node)

@@ -24,11 +24,17 @@ func readPlainStart(data []byte) (start Start, ok bool) {
 	if end, _ := valueEnd(text, len(plainStart)); end != len(text)-1 {
 		return start, false
 	}
-	object, err := splitObject(text[len(plainStart) : len(text)-1])
-	if err != nil {
+	object := text[len(plainStart) : len(text)-1]
+	if len(object) < 2 || object[0] != '{' {
 		return start, false
 	}
-	for _, f := range object.fields {
+	for i := 1; object[i] != '}'; {
+		var f field
+		var nesting int
+		if f, i, nesting = fieldAt(object, i); nesting > maxNesting {
+			return Start{}, false
+		}
+		var err error
 		switch f.name {
 		case "run":
 			start.Run, ok = plainText(f.value)

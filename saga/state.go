@@ -120,18 +120,25 @@ func splitObject(b string) (State, error) {
 	}
 	s := State{make([]field, 0, usualFields)}
 	for i := 1; b[i] != '}'; {
-		if b[i] == ',' {
-			i++
-		}
-		nameEnd := stringEnd(b, i)
-		valueEnd, nesting := valueEnd(b, nameEnd+1) // past the colon
+		f, end, nesting := fieldAt(b, i)
 		if nesting > maxNesting {
 			return State{}, fmt.Errorf("state is nested %d levels deep, at most %d are allowed", nesting, maxNesting)
 		}
-		s.fields = append(s.fields, field{name: b[i+1 : nameEnd-1], value: b[nameEnd+1 : valueEnd]})
-		i = valueEnd
+		s.fields = append(s.fields, f)
+		i = end
 	}
 	return s, nil
+}
+
+// fieldAt gives the member of an object that begins at b[i], or after a comma there, the index after it, and how deep its
+// value goes.
+func fieldAt(b string, i int) (f field, end, nesting int) {
+	if b[i] == ',' {
+		i++
+	}
+	nameEnd := stringEnd(b, i)
+	end, nesting = valueEnd(b, nameEnd+1) // past the colon
+	return field{name: b[i+1 : nameEnd-1], value: b[nameEnd+1 : end]}, end, nesting
 }
 
 // stringEnd gives the index after the string that begins at b[i].
@@ -243,6 +250,9 @@ func (s State) index(name string, hint int) int {
 
 // equal reports whether both hold the same fields with the same bytes in the same order.
 func (s State) equal(other State) bool {
+	if n := len(s.fields); n > 0 && n == len(other.fields) && &s.fields[0] == &other.fields[0] {
+		return true
+	}
 	return slices.Equal(s.fields, other.fields)
 }
 
@@ -290,6 +300,26 @@ func (s State) Apply(p Patch) State {
 		} else {
 			next.fields = append(next.fields, f)
 		}
+	}
+	return next
+}
+
+// applied is Apply where next may be the very state that results: then it is that one, and no other is made.
+func (s State) applied(p Patch, next State) State {
+	if len(next.fields) < len(s.fields) || len(p.Unset) > 0 {
+		return s.Apply(p)
+	}
+	set := p.Set.fields
+	for i, f := range s.fields {
+		if len(set) > 0 && set[0].name == f.name {
+			f, set = set[0], set[1:]
+		}
+		if next.fields[i] != f {
+			return s.Apply(p)
+		}
+	}
+	if !slices.Equal(next.fields[len(s.fields):], set) {
+		return s.Apply(p)
 	}
 	return next
 }

@@ -62,9 +62,7 @@ func (f frame) turn(n int) frame {
 
 // run finds what comes next for the saga as a whole.
 func (w *walk) run() {
-	if w.in.Clock.After(w.now) {
-		w.now = w.in.Clock
-	}
+	w.now = latest(w.now, w.in.Clock)
 	switch w.in.Status {
 	case StatusRunning:
 		w.runForward()
@@ -77,6 +75,16 @@ func (w *walk) run() {
 		w.until, w.waits, w.waiting = time.Time{}, "", true
 	}
 }
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// stands reports whether the walk has found nothing but tasks, and would find the same at any later time.
+func (w *walk) stands() bool { return w.fact == nil && w.until.IsZero() && !w.waiting }
 
 func (w *walk) runForward() {
 	at := frame{deadline: w.in.Deadline}

@@ -80,7 +80,10 @@ func (l *Log) Append(ctx context.Context, key saga.Key, at uint64, c *saga.Commi
 			d.cancel(l.n.subjects.timer(key, e.Name))
 		}
 	}
-	sequence, err := l.publish(ctx, key, at, &d.msg)
+	sequence, err := l.n.pub.publish(ctx, &d.msg)
+	if err != nil && isConflict(err) {
+		sequence, err = l.insist(ctx, key, at, &d.msg, err)
+	}
 	if err != nil {
 		return 0, l.appendError(key, c, err)
 	}
@@ -99,22 +102,23 @@ const (
 	refusalRest = 5 * time.Millisecond
 )
 
-// publish sends a commit, again where the refusal proves to be of the server's making.
-func (l *Log) publish(ctx context.Context, key saga.Key, at uint64, m *nats.Msg) (uint64, error) {
+// insist sends a commit again that was refused, for as long as the refusal proves to be of the server's making.
+func (l *Log) insist(ctx context.Context, key saga.Key, at uint64, m *nats.Msg, refusal error) (uint64, error) {
 	for try := 1; ; try++ {
-		sequence, err := l.n.pub.publish(ctx, m)
-		if err == nil || try == refusals || !isConflict(err) {
-			return sequence, err
-		}
-		last, readErr := l.n.fromLeader(ctx, l.n.stream(key), leaderRequest{LastFor: m.Subject})
-		if readErr != nil && !errors.Is(readErr, errNotStored) || last.Sequence != at {
-			return 0, err
+		last, err := l.n.fromLeader(ctx, l.n.stream(key), leaderRequest{LastFor: m.Subject})
+		if err != nil && !errors.Is(err, errNotStored) || last.Sequence != at {
+			return 0, refusal
 		}
 		select {
 		case <-time.After(refusalRest):
 		case <-ctx.Done():
-			return 0, err
+			return 0, refusal
 		}
+		sequence, err := l.n.pub.publish(ctx, m)
+		if err == nil || try == refusals || !isConflict(err) {
+			return sequence, err
+		}
+		refusal = err
 	}
 }
 
