@@ -74,14 +74,15 @@ type Activation struct {
 	snapped   bool        // the commit under way has one
 	level     Consistency // of the last load
 
-	opening  bool     // nothing is in the log yet, and the first step may run before anything is
-	events   []Event  // decided, applied to in, and not yet in the log
-	results  []Result // of tasks, not yet known to be in the log
-	underWay []Task   // given out to be run, and without a result
-	given    []State  // the state that each of those was given
-	poke     string   // the worker to poke once the events are in
-	told     bool     // the parent knows how the saga has ended
-	refused  bool     // the parent is to be told that the saga cannot be undone
+	opening  bool          // nothing is in the log yet, and the first step may run before anything is
+	events   []Event       // decided, applied to in, and not yet in the log
+	results  []Result      // of tasks, not yet known to be in the log
+	underWay []Task        // given out to be run, and without a result
+	given    []State       // the state that each of those was given
+	poke     string        // the worker to poke once the events are in
+	verdict  func() Action // the answer for a command that is dismissed, once that is in the log
+	told     bool          // the parent knows how the saga has ended
+	refused  bool          // the parent is to be told that the saga cannot be undone
 }
 
 // NewActivation prepares an activation for a delivery.
@@ -192,6 +193,8 @@ func (a *Activation) Appended(now time.Time, revision uint64) Action {
 	clear(a.results)
 	a.events, a.results, a.poke = nil, a.results[:0], ""
 	switch {
+	case a.verdict != nil:
+		return a.verdict()
 	case a.in.Owner != a.me:
 		return a.ack() // ended, parked, or left to the owner
 	case a.stands:
@@ -257,7 +260,7 @@ func (a *Activation) StartFound(now time.Time, start *Start) Action {
 
 // load drops whatever was decided on the log as it was before.
 func (a *Activation) load(c Consistency) Action {
-	a.events, a.poke, a.opening, a.refused, a.stands = nil, "", false, false, false
+	a.events, a.poke, a.opening, a.refused, a.stands, a.verdict = nil, "", false, false, false, nil
 	a.level = c
 	return Action{Do: ActLoad, Consistency: c}
 }

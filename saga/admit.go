@@ -18,7 +18,9 @@ import (
 //   - its timer has fired or was cancelled, or its commit lost the race for its version.
 //
 // "Not there yet" is never such a ground, and what a lagging replica shows may be "not there yet": in doubt the
-// leader is asked, and after it the command is left for later.
+// leader is asked, and after it the command is left for later. Nor is "nothing to do now": a saga that is not paused may be
+// paused later, one that is stuck may go on, and one that has ended may be run again. Such a command is dismissed: that
+// it is not carried out, by any delivery, is in the log before it is answered for.
 
 // admit decides on the saga as loaded.
 func (a *Activation) admit(now time.Time) Action {
@@ -40,6 +42,13 @@ func (a *Activation) admit(now time.Time) Action {
 	default:
 		return a.reject(fmt.Errorf("saga %s: command type %T cannot be carried out", a.key, cmd))
 	}
+}
+
+// dismiss notes that a command will not be carried out, and then gives the answer for it.
+func (a *Activation) dismiss(now time.Time, reason error, answer func() Action) Action {
+	a.record(now, CommandDismissed{ID: a.cmd.CommandID(), Command: CommandName(a.cmd), Reason: clip(reason.Error(), maxErrorText)})
+	a.verdict = answer
+	return a.append(now)
 }
 
 func (a *Activation) admitStart(now time.Time, cmd Start) Action {
@@ -109,7 +118,11 @@ func (a *Activation) admitCancel(now time.Time, run string, event CancelRequeste
 	switch {
 	case a.in.Run != run:
 		return a.findRun(run)
-	case a.in.Ended() || a.in.Cancel != nil:
+	case a.in.Cancel != nil || slices.Contains(a.in.Seen, event.ID):
+		return a.reclaim(now)
+	case a.in.Status == StatusStuck:
+		return a.dismiss(now, errStuck, a.ack)
+	case a.in.Ended():
 		return a.reclaim(now)
 	case a.in.Parked:
 		if retry, ok := a.know(a.in.Definition); !ok {
@@ -122,6 +135,9 @@ func (a *Activation) admitCancel(now time.Time, run string, event CancelRequeste
 		return a.leave(now)
 	}
 }
+
+// errStuck is why a stuck saga is not cancelled: it was, or it cannot be.
+var errStuck = errors.New("the saga is stuck: it waits for an operator")
 
 // findRun looks for a run that is not in the log: it may not have begun.
 func (a *Activation) findRun(run string) Action {
@@ -164,6 +180,8 @@ func runOf(c Command) string {
 		return c.Run
 	case Undo:
 		return c.Run
+	case Signal:
+		return c.Run
 	case operator:
 		return c.order().Run
 	default:
@@ -202,9 +220,11 @@ func (a *Activation) admitSignal(now time.Time, cmd Signal) Action {
 	case a.in.Version == 0:
 		return a.sure("the saga has not begun", true)
 	case cmd.Run != "" && cmd.Run != a.in.Run:
-		return a.sure("the run that is meant has not begun", false)
-	case a.in.Ended():
+		return a.findRun(cmd.Run)
+	case a.in.over() && cmd.Run != "":
 		return a.sure("", false) // nothing waits for it any more
+	case a.in.over():
+		return a.dismiss(now, errOver, a.ack)
 	}
 	if step, approval := strings.CutPrefix(cmd.Name, approvalPrefix); approval && newToken(a.key, a.in.Run, step).Secret != cmd.ID {
 		if a.level != Latest {
@@ -223,8 +243,10 @@ func (a *Activation) admitChild(now time.Time, cmd ChildDone) Action {
 	switch {
 	case slices.Contains(a.in.Seen, cmd.ID):
 		return a.reclaim(now)
-	case a.in.Ended():
-		return a.sure("", false) // a stuck saga may have been taken up again
+	case a.in.over():
+		return a.sure("", false)
+	case c == nil && a.in.Steps.Get(cmd.Step).Status == StepSkippedOver:
+		return a.dismiss(now, errors.New("the step was skipped while it started the child"), a.ack)
 	case c == nil:
 		return a.sure("that the child was started is not in the log yet", true)
 	case c.Ref != cmd.Ref || c.Version > cmd.Version || c.Version == cmd.Version && !c.news(cmd):
@@ -234,6 +256,9 @@ func (a *Activation) admitChild(now time.Time, cmd ChildDone) Action {
 		ID: cmd.ID, Ref: cmd.Ref, Step: cmd.Step, Status: cmd.Status, State: cmd.State, Error: cmd.Error, Refused: cmd.Refused, Version: cmd.Version,
 	})
 }
+
+// errOver is why a signal is not for a saga that has ended.
+var errOver = errors.New("the saga has ended")
 
 // news reports whether an answer tells something new of the child at the version that the log knows. It may come before it is in the
 // log that the child was asked.
@@ -258,9 +283,9 @@ func (a *Activation) admitOrder(now time.Time, cmd operator) Action {
 	case err != nil && a.level != Latest:
 		return a.load(Latest)
 	case err != nil:
-		return a.reject(fmt.Errorf("saga %s: %s: %w", a.key, CommandName(cmd), err))
+		return a.dismiss(now, err, func() Action { return a.reject(fmt.Errorf("saga %s: %s: %w", a.key, CommandName(cmd), err)) })
 	case event == nil:
-		return a.sure("", false)
+		return a.dismiss(now, errors.New("there is nothing to do"), a.ack)
 	}
 	if ends(event) && len(a.in.Outbox) > 0 {
 		return Action{Do: ActPublish, Emissions: a.in.Outbox}

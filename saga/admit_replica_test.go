@@ -16,8 +16,8 @@ func TestNoAnswerIsAcknowledgedOnWhatAReplicaShows(t *testing.T) {
 	}{
 		{"an Undo of a saga that is to be cancelled, and may have completed since",
 			[]Event{start, CancelRequested{ID: "x"}}, Undo{Order{ID: "u", Run: "r"}}},
-		{"the answer of a child to a saga that is stuck, and may have been taken up again",
-			[]Event{start, ChildStarted{Node: "k", Ref: child}, SagaStuck{Steps: []string{"k"}}},
+		{"the answer of a child to a saga that was terminated, as a replica shows it",
+			[]Event{start, ChildStarted{Node: "k", Ref: child}, SagaTerminated{}},
 			ChildDone{ID: "a", Run: "r", Ref: child, Step: "k", Status: StatusStuck, Version: 3}},
 		{"an answer that tells nothing new, though the child may have been asked again since",
 			[]Event{start, ChildStarted{Node: "k", Ref: child}, ChildEnded{Step: "k", Ref: child, Status: StatusStuck, Version: 3}},
@@ -79,7 +79,15 @@ func TestWhatHasBegunInPlaceOfAStepIsNotPassedOver(t *testing.T) {
 		}}}
 		a.Begin(time.Now())
 		a.Loaded(time.Now(), log)
-		if action := a.Loaded(time.Now(), log); action.Do != ActReject {
+		action := a.Loaded(time.Now(), log)
+		if action.Do != ActAppend || len(action.Commit.Events) != 1 {
+			t.Fatalf("skipping %s: %v, want it dismissed", test.step, action.Do)
+		}
+		dismissed, ok := action.Commit.Events[0].(CommandDismissed)
+		if !ok || dismissed.ID != "o" || dismissed.Command != "Skip" || dismissed.Reason == "" {
+			t.Errorf("skipping %s: %+v, want it dismissed", test.step, action.Commit.Events[0])
+		}
+		if action := a.Appended(time.Now(), 2); action.Do != ActReject {
 			t.Errorf("skipping %s: %v, want it rejected", test.step, action.Do)
 		}
 	}

@@ -50,6 +50,7 @@ var (
 		"ChildRecalled":       reflect.TypeFor[ChildRecalled](),
 		"AttributesChanged":   reflect.TypeFor[AttributesChanged](),
 		"EmissionsPublished":  reflect.TypeFor[EmissionsPublished](),
+		"CommandDismissed":    reflect.TypeFor[CommandDismissed](),
 		"SagaPaused":          reflect.TypeFor[SagaPaused](),
 		"SagaResumed":         reflect.TypeFor[SagaResumed](),
 		"SagaTerminated":      reflect.TypeFor[SagaTerminated](),

@@ -165,6 +165,15 @@ type SagaReset struct {
 	Unsettled []string `json:"unsettled,omitempty"`
 }
 
+// CommandDismissed tells of a command that there was nothing to do for, or that could not be carried out. That is in the log
+// before the command is answered for: otherwise an earlier delivery of it, which is late, or a later one, might still carry it
+// out when the saga has moved on, and own a saga that no command would be delivered for any more.
+type CommandDismissed struct {
+	ID      string `json:"id"`
+	Command string `json:"command"` // its kind
+	Reason  string `json:"reason"`
+}
+
 // Signal is a message to a saga, as a command and as kept until a wait takes it.
 type Signal struct {
 	ID      string          `json:"id"`            // of the sender's choice: a signal that is sent twice is received once
@@ -196,6 +205,7 @@ func (ChildEnded) event()         {}
 func (ChildRecalled) event()      {}
 func (AttributesChanged) event()  {}
 func (EmissionsPublished) event() {}
+func (CommandDismissed) event()   {}
 func (SagaPaused) event()         {}
 func (SagaResumed) event()        {}
 func (SagaTerminated) event()     {}

@@ -196,6 +196,8 @@ func (in *Instance) endChild(e ChildEnded) {
 // operate is apply for the events that operators cause.
 func (in *Instance) operate(event Event, at stamp) {
 	switch e := event.(type) {
+	case CommandDismissed:
+		in.see(e.ID)
 	case SagaPaused:
 		in.see(e.ID)
 		in.Paused = true
@@ -322,7 +324,8 @@ func (in *Instance) wake(by Owner) {
 	}
 }
 
-// start begins a run and forgets the one before. A run that its own Start command begins is owned from there
+// start begins a run and forgets the one before, but for the ids of commands that it has seen: a signal is for no particular
+// run. A run that its own Start command begins is owned from there
 // on; one that another command had to begin waits for its Start to be delivered.
 func (in *Instance) start(e SagaStarted, at stamp) {
 	owner := at.by
@@ -337,7 +340,7 @@ func (in *Instance) start(e SagaStarted, at stamp) {
 		Key: in.Key, Version: in.Version,
 		Run: e.Run, Definition: e.Definition, Status: StatusRunning, State: e.State, Owner: owner, Unsettled: e.Unsettled,
 		Deadline: e.Deadline, Parent: e.Parent, Attributes: e.Attributes,
-		Steps: steps, StartedAt: at.time,
+		Steps: steps, Seen: in.Seen, StartedAt: at.time,
 	}
 }
 

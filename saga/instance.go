@@ -133,6 +133,9 @@ func (in *Instance) empty(key Key) { *in = Instance{Key: key, Steps: in.Steps.re
 // Ended reports whether the saga has come to an end.
 func (in *Instance) Ended() bool { return in.Status.Ended() }
 
+// over reports whether the saga has ended for good: one that is stuck may go on, and takes what comes for it meanwhile.
+func (in *Instance) over() bool { return in.Ended() && in.Status != StatusStuck }
+
 // StuckAt reports whether the saga is stuck at a step, so that an operator may have it go on from there. Any other end is
 // final: a saga that was stuck and has been terminated is not stuck any more.
 func (in *Instance) StuckAt(step string) bool {

@@ -55,6 +55,8 @@ func (r *entry) fillFlow(event saga.Event) {
 // fillOrder takes what an event tells that an operator has caused.
 func (r *entry) fillOrder(event saga.Event) {
 	switch e := event.(type) {
+	case saga.CommandDismissed:
+		r.Error, r.Note = e.Reason, e.Command+" "+e.ID
 	case saga.SagaPaused:
 		r.Note = orderedBy(e.Order)
 	case saga.SagaResumed:

@@ -323,7 +323,7 @@ func (t *trial) checkLog(key saga.Key, want *saga.Instance) {
 			t.fault("saga %s: version %d follows %d", key, c.Version, i)
 		}
 		for _, e := range c.Events {
-			if over && !reopens(e) && !records(e) {
+			if over && !reopens(e) && !records(e, whole.Status == saga.StatusStuck) {
 				t.fault("saga %s: version %d: %s after the end", key, c.Version, saga.EventName(e))
 			}
 			switch e := e.(type) {
@@ -372,10 +372,16 @@ func reopens(e saga.Event) bool {
 	}
 }
 
-// records reports whether an event does nothing but take note.
-func records(e saga.Event) bool {
-	_, note := e.(saga.TimerCancelled)
-	return note
+// records reports whether an event does nothing but take note of what has come, for a saga that has ended or is stuck.
+func records(e saga.Event, stuck bool) bool {
+	switch e.(type) {
+	case saga.TimerCancelled, saga.CommandDismissed:
+		return true
+	case saga.SignalReceived, saga.ChildEnded:
+		return stuck
+	default:
+		return false
+	}
 }
 
 func encode(in *saga.Instance) []byte {

@@ -39,6 +39,7 @@ type flowStep struct {
 	doubt              bool
 	skipped, resolved  bool
 	touched            bool // by an operator
+	undoAgain          bool // an operator gave the undo another round of attempts
 	restsUntil         time.Time
 }
 

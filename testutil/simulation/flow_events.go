@@ -96,7 +96,7 @@ func (f *flow) event(event saga.Event, c *saga.Commit) {
 		f.turned(e)
 	case saga.SagaCompleted, saga.SagaCompensated, saga.SagaStuck:
 		f.checkEnd(event)
-	case saga.SagaTerminated, saga.CancelRequested, saga.AttributesChanged:
+	case saga.SagaTerminated, saga.CancelRequested, saga.AttributesChanged, saga.CommandDismissed:
 	case saga.EmissionsPublished:
 		f.published()
 	case saga.SignalReceived, saga.SignalTaken, saga.SignalRefused:

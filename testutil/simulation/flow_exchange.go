@@ -134,7 +134,7 @@ func (f *flow) retry(key string) {
 	case s.gaveUp && !s.undoGaveUp:
 		s.gaveUp, s.attempts, s.restsUntil = false, 0, time.Time{}
 	case s.undoGaveUp:
-		s.undoGaveUp, s.undos, s.restsUntil = false, 0, time.Time{}
+		s.undoGaveUp, s.undoAgain, s.undos, s.restsUntil = false, true, 0, time.Time{}
 		b := f.block(p)
 		b.recalled, b.refused, b.status = false, false, ""
 	}

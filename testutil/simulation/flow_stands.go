@@ -237,7 +237,7 @@ func (f *flow) childLeft(p place) bool {
 	case b.child == nil || p.alone || s.undone || s.undoGaveUp || s.resolved || s.skipped:
 		return false
 	case b.status == saga.StatusCompensated || b.status == saga.StatusTerminated:
-		return s.done || s.undos > 0 || s.touched
+		return s.done || s.undos > 0 || s.undoAgain
 	default:
 		return true
 	}

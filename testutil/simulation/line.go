@@ -69,6 +69,7 @@ func (l *line) event(event saga.Event, _ *saga.Commit) {
 		}
 	case saga.SagaCompleted, saga.SagaCompensated, saga.SagaStuck:
 		l.checkEnd(event)
+	case saga.CommandDismissed:
 	default:
 		l.violate(PlanIsFollowed, "event %T is not known to the model", event)
 	}

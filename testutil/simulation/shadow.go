@@ -141,6 +141,9 @@ func (sh *shadow) checkAuthor(c *saga.Commit) {
 	_, claims := first.(saga.ActivationClaimed)
 	_, starts := first.(saga.SagaStarted)
 	order := slices.ContainsFunc(c.Events, func(e saga.Event) bool { order, _ := isOrder(e); return order })
+	if sh.isNote(c) {
+		return
+	}
 	switch {
 	case sh.status == "" || sh.ended():
 		if !starts && (!order || !sh.ended()) {
@@ -159,6 +162,18 @@ func (sh *shadow) checkAuthor(c *saga.Commit) {
 		sh.own(c.By)
 	case c.By != sh.owner:
 		sh.checkStranger(c)
+	}
+}
+
+// isNote reports whether a commit only notes what has come, for a saga that has ended, or for none.
+func (sh *shadow) isNote(c *saga.Commit) bool {
+	switch c.Events[0].(type) {
+	case saga.CommandDismissed:
+		return sh.status != "" && len(c.Events) == 1
+	case saga.SignalReceived, saga.ChildEnded:
+		return sh.status == saga.StatusStuck && len(c.Events) == 1
+	default:
+		return false
 	}
 }
 
@@ -223,7 +238,7 @@ func (sh *shadow) event(event saga.Event, c *saga.Commit) {
 	_, starts := event.(saga.SagaStarted)
 	order, opens := isOrder(event)
 	switch {
-	case starts || !sh.ended():
+	case starts || !sh.ended() || sh.isNote(c):
 	case opens:
 		sh.reopen(event, c)
 	case !order:
