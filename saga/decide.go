@@ -152,7 +152,8 @@ func attemptFailed(p *Plan, r *Result, now time.Time) Event {
 // failure says what becomes of a failed attempt under the policy.
 func failure(policy RetryPolicy, r *Result, now time.Time) Failure {
 	f := Failure{Error: clip(r.Err.Error(), maxErrorText), Permanent: IsPermanent(r.Err)}
-	f.Unknown = !r.Task.Undo && (IsUnknown(r.Err) || errors.Is(r.Err, context.DeadlineExceeded))
+	f.Unknown = !r.Task.Undo && (IsUnknown(r.Err) || errors.Is(r.Err, context.DeadlineExceeded)) ||
+		r.Task.Kind == TaskStart && !f.Permanent // its Start may have arrived
 	var panicked *PanicError
 	if errors.As(r.Err, &panicked) {
 		f.Stack = clip(panicked.Stack, maxStackText)

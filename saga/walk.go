@@ -165,7 +165,7 @@ func (w *walk) quiet(from int, settle bool) bool {
 	for i := from; i < len(w.tasks); i++ {
 		t := &w.tasks[i]
 		if !w.isBusy(t) {
-			if !settle || t.Undo || !slices.Contains(w.in.Unsettled, t.Step) {
+			if !settle || t.Undo || !w.unsettled(t) {
 				continue
 			}
 			t.Deadline = time.Time{} // it may have passed, and the attempt has to be given the time to find out
@@ -175,6 +175,13 @@ func (w *walk) quiet(from int, settle bool) bool {
 	}
 	w.tasks = w.tasks[:kept]
 	return kept == from
+}
+
+// unsettled reports whether a task has had an attempt of which nobody knows what became. So has the start of a child that has
+// failed: the child may have been started.
+func (w *walk) unsettled(t *Task) bool {
+	return slices.Contains(w.in.Unsettled, t.Step) ||
+		t.Kind == TaskStart && w.in.Steps.Get(t.Step).Doubt && !w.p.Node(t.Step).Child.Detached
 }
 
 func (w *walk) isBusy(t *Task) bool {

@@ -169,6 +169,8 @@ func (f *flow) failed(e saga.StepFailed, c *saga.Commit) {
 	s.doubt = e.Unknown || s.doubt && !e.Permanent
 	if e.GaveUp {
 		delete(f.unsettled, e.Step)
+	} else if p.kind == saga.KindChild && !p.alone {
+		f.unsettled[e.Step] = true // the child may have been started
 	}
 	switch {
 	case p.kind != saga.KindChild:
