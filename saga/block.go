@@ -153,6 +153,20 @@ func (in *Instance) View(scope string) State {
 	return in.View(around).Apply(in.Scopes[scope])
 }
 
+// unturn forgets that a part of a block was undone, and what is within it; all of its parts where part is empty.
+func (in *Instance) unturn(key, part string) {
+	for _, scope := range in.Turned {
+		if _, k, p := cutScope(scope); k == key && (part == "" || p == part) {
+			in.Turned = slices.DeleteFunc(slices.Clone(in.Turned), func(s string) bool {
+				return s == scope || strings.HasPrefix(s, scope+string(scopeMark))
+			})
+		}
+	}
+	if len(in.Turned) == 0 {
+		in.Turned = nil
+	}
+}
+
 // patch changes the state of a scope. left may be the state that results.
 func (in *Instance) patch(scope string, p Patch, left State) {
 	if p.IsZero() {

@@ -38,6 +38,7 @@ var (
 		"BranchesJoined":      reflect.TypeFor[BranchesJoined](),
 		"BlockFailed":         reflect.TypeFor[BlockFailed](),
 		"ItemsFound":          reflect.TypeFor[ItemsFound](),
+		"BranchTurned":        reflect.TypeFor[BranchTurned](),
 		"ItemEnded":           reflect.TypeFor[ItemEnded](),
 		"ItemsCollected":      reflect.TypeFor[ItemsCollected](),
 		"WaitStarted":         reflect.TypeFor[WaitStarted](),

@@ -49,6 +49,12 @@ type ItemsFound struct {
 	Items []State `json:"items"`
 }
 
+// BranchTurned tells that a branch, or an item, is not wanted, that none of its attempts is under way any more, and that it
+// is undone from here on.
+type BranchTurned struct {
+	Scope string `json:"scope"`
+}
+
 // ItemEnded tells that an item is through.
 type ItemEnded struct {
 	Node  string `json:"node"`
@@ -193,6 +199,7 @@ func (LoopEnded) event()          {}
 func (BranchesJoined) event()     {}
 func (BlockFailed) event()        {}
 func (ItemsFound) event()         {}
+func (BranchTurned) event()       {}
 func (ItemEnded) event()          {}
 func (ItemsCollected) event()     {}
 func (WaitStarted) event()        {}

@@ -3,6 +3,7 @@ package saga
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -127,13 +128,17 @@ func (in *Instance) flow(event Event, at stamp) {
 	case BranchesJoined:
 		in.change(e.Node).Done = true
 		in.join(e)
+		in.unturn(e.Node, "")
 	case BlockFailed:
 		b := in.change(e.Node)
 		b.Failed, b.Reason = e.Error, e.Reason
 	case ItemsFound:
 		in.change(e.Node).find(e.Items)
+	case BranchTurned:
+		in.Turned = append(slices.Clip(in.Turned), e.Scope)
 	case ItemEnded:
 		in.change(e.Node).endItem(e)
+		in.unturn(e.Node, strconv.Itoa(e.Index))
 	case ItemsCollected:
 		b := in.change(e.Node)
 		b.Done = true
@@ -219,6 +224,7 @@ func (in *Instance) operate(event Event, at stamp) {
 		for _, step := range e.Steps {
 			in.retry(step)
 		}
+		in.Turned = nil // a branch that was undone may go on
 		in.reopen(at.by)
 	case StepSkipped:
 		in.see(e.ID)

@@ -3,6 +3,7 @@ package saga
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -216,11 +217,20 @@ func (w *walk) racing(n *PlanNode, key string, at frame) outcome {
 
 // unwind visits a branch that is not wanted any more: its attempts are let end, then it is undone. It fails where an undo
 // has failed for good.
+//
+// That it is undone is in the log before an undo begins: whoever takes the saga over must not take an attempt forward for
+// one that may be under way, and make another.
 func (w *walk) unwind(n *PlanNode, at frame) outcome {
-	if !w.underWay(n, at) {
+	turned := slices.Contains(w.in.Turned, at.scope)
+	if !turned && !w.underWay(n, at) {
 		return open
 	}
+	before := w.mark()
 	if !w.backward(n, at) {
+		if !turned {
+			w.back(before)
+			return w.follows(BranchTurned{Scope: at.scope})
+		}
 		return open
 	}
 	if key, s, found := w.stuck(n, at); found {

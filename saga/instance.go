@@ -98,8 +98,10 @@ type Instance struct {
 	Steps  Steps             `json:"steps,omitzero"`
 	Blocks map[string]*Block `json:"blocks,omitempty"` // by the node's key
 	// Scopes are what the branches under way have changed in their copies of the state: see [Instance.View].
-	Scopes  map[string]Patch `json:"scopes,omitempty"`
-	Signals []Signal         `json:"signals,omitempty"` // which came and which nothing has taken, oldest first
+	Scopes map[string]Patch `json:"scopes,omitempty"`
+	// Turned are the scopes of the branches and items that are being undone while the saga runs.
+	Turned  []string `json:"turned,omitempty"`
+	Signals []Signal `json:"signals,omitempty"` // which came and which nothing has taken, oldest first
 	// Seen are the ids of the last [SeenKept] signals, answers of children and commands of operators, oldest first.
 	Seen   []string                `json:"seen,omitempty"`
 	Timers map[string]PendingTimer `json:"timers,omitempty"`
@@ -167,7 +169,7 @@ func (in *Instance) clone() *Instance {
 	c.Steps, c.Timers = in.Steps.clone(), maps.Clone(in.Timers)
 	c.Blocks, c.Scopes = cloneBlocks(in.Blocks), maps.Clone(in.Scopes)
 	c.Unsettled, c.Signals = slices.Clone(in.Unsettled), slices.Clone(in.Signals)
-	c.Seen, c.Outbox = slices.Clone(in.Seen), slices.Clone(in.Outbox)
+	c.Seen, c.Outbox, c.Turned = slices.Clone(in.Seen), slices.Clone(in.Outbox), slices.Clone(in.Turned)
 	return &c
 }
 

@@ -25,6 +25,8 @@ func (r *entry) fillFlow(event saga.Event) {
 		r.Step, r.Error, r.Note = e.Node, e.Error, string(e.Reason)
 	case saga.ItemsFound:
 		r.Step, r.Note = e.Node, fmt.Sprintf("%d items", len(e.Items))
+	case saga.BranchTurned:
+		r.Note = e.Scope
 	case saga.ItemEnded:
 		r.Step, r.Error, r.Note = e.Node, e.Error, fmt.Sprintf("item %d", e.Index)
 	case saga.ItemsCollected:

@@ -21,6 +21,7 @@ func (f *flow) blockEvent(event saga.Event, c *saga.Commit) {
 		}
 	case saga.BlockFailed:
 		f.blockFailed(e, c)
+	case saga.BranchTurned: // what is undone is checked undo by undo
 	case saga.TurnStarted, saga.LoopEnded:
 		f.loopEvent(event)
 	case saga.ItemsFound, saga.ItemEnded, saga.ItemsCollected:
