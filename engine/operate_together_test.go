@@ -52,11 +52,8 @@ func TestOfTwoOperatorsAtOnceNeitherUndoesWhatTheOtherHasEnded(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			// Each request is carried out, and then in the log, or else set aside.
-			until(ctx, t, client, key, func(now *saga.Instance) bool {
-				letters, err := client.Namespace().DeadLetters(ctx)
-				return err == nil && now.Ended() && uint64(len(now.Seen))+letters == 2
-			})
+			// Each request is in the log: as carried out, or as dismissed.
+			until(ctx, t, client, key, func(now *saga.Instance) bool { return now.Ended() && len(now.Seen) == 2 })
 			in = until(ctx, t, client, key, (*saga.Instance).Ended)
 			if !slices.Contains(c.ends, in.Status) {
 				t.Errorf("it ended %s, want one of %s", in.Status, c.ends)
@@ -68,7 +65,7 @@ func TestOfTwoOperatorsAtOnceNeitherUndoesWhatTheOtherHasEnded(t *testing.T) {
 			final := ""
 			for _, commit := range history {
 				for _, e := range commit.Events {
-					if final != "" {
+					if _, note := e.(saga.CommandDismissed); final != "" && !note {
 						t.Errorf("%s follows %s", saga.EventName(e), final)
 					}
 					switch e.(type) {

@@ -1,6 +1,7 @@
 package saga
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -44,11 +45,10 @@ func TestACommandThatComesAtTheWrongTimeIsNotCarriedOutLater(t *testing.T) {
 			if action.Do != ActAppend || EventName(action.Commit.Events[0]) != "CommandDismissed" {
 				t.Fatalf("the first delivery: %v, want the command dismissed in the log", action.Do)
 			}
-			log := append(test.log, *action.Commit)
 			if answer := first.Appended(time.Now(), 2); answer.Do != test.answer {
 				t.Errorf("then %v, want %v", answer.Do, test.answer)
 			}
-			log = append(log, Commit{Version: 3, By: Owner{Worker: "v", Command: "r", Delivery: 1}, Events: test.later})
+			log := append(slices.Clone(test.log), *action.Commit, Commit{Version: 3, By: Owner{Worker: "v", Command: "r", Delivery: 1}, Events: test.later})
 			if action := settle(deliver(2), log); action.Do != ActAck {
 				t.Errorf("the second delivery: %v, want it done with", action.Do)
 			}
