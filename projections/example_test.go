@@ -14,6 +14,7 @@ import (
 	"github.com/jetsaga/jetsaga/projections"
 	"github.com/jetsaga/jetsaga/saga"
 	"github.com/jetsaga/jetsaga/streams/embedded"
+	"github.com/jetsaga/jetsaga/testutil"
 )
 
 // basket is the state of the sagas in the example.
@@ -115,16 +116,16 @@ func exampleServers(ctx context.Context) (nc *nats.Conn, rdb *redis.Client, stop
 	if nc, err = nats.Connect(server.ClientURL(), engine.ConnectOptions()...); err != nil {
 		return nil, nil, nil, err
 	}
-	store, err := startServer(ctx, dir)
+	store, err := testutil.StartRedis(ctx, testutil.RedisConfig{Dir: dir})
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	rdb = redis.NewClient(&redis.Options{Addr: store.address})
+	rdb = redis.NewClient(&redis.Options{Addr: store.Address()})
 	return nc, rdb, func() {
 		_ = rdb.Close()
 		nc.Close()
 		server.Stop()
-		store.kill()
+		store.Kill()
 		_ = os.RemoveAll(dir)
 	}, nil
 }

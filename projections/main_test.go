@@ -4,10 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
-	"os/exec"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -25,104 +22,6 @@ import (
 func TestMain(m *testing.M) {
 	logging.Disable() // of connections that tests break on purpose
 	os.Exit(testutil.Main(testutil.NoLeaks(m.Run), map[string]testutil.Role{"projector": projectorRole}))
-}
-
-// storeProcess is a redis-server in a process of its own.
-type storeProcess struct {
-	cmd     *exec.Cmd
-	address string
-}
-
-// freePort gives a port that was free a moment ago.
-func freePort(ctx context.Context) (int, error) {
-	var conf net.ListenConfig
-	l, err := conf.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		return 0, err
-	}
-	if err := l.Close(); err != nil {
-		return 0, err
-	}
-	return strconv.Atoi(port)
-}
-
-// startServer starts a redis-server on a free port, and returns when it answers.
-func startServer(ctx context.Context, dir string, args ...string) (*storeProcess, error) {
-	port, err := freePort(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return startServerOn(ctx, dir, port, args...)
-}
-
-func startServerOn(ctx context.Context, dir string, port int, args ...string) (*storeProcess, error) {
-	s := &storeProcess{address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}
-	args = append([]string{"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", dir, "--save", ""}, args...)
-	// It outlives the context of whoever starts it, and is killed by hand.
-	s.cmd = exec.CommandContext(context.WithoutCancel(ctx), "redis-server", args...)
-	if err := s.cmd.Start(); err != nil {
-		return nil, err
-	}
-	rdb := redis.NewClient(&redis.Options{Addr: s.address})
-	defer func() { _ = rdb.Close() }()
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	for deadline := time.Now().Add(20 * time.Second); rdb.Ping(ctx).Err() != nil; <-ticker.C {
-		if time.Now().After(deadline) {
-			s.kill()
-			return nil, fmt.Errorf("redis-server does not answer at %s", s.address)
-		}
-	}
-	return s, nil
-}
-
-func (s *storeProcess) kill() {
-	_ = s.cmd.Process.Kill()
-	_ = s.cmd.Wait()
-}
-
-// redisServer is the Redis of a test, which may be killed and started again.
-type redisServer struct {
-	*storeProcess
-	t    testing.TB
-	dir  string
-	port int
-}
-
-func startRedis(t testing.TB) *redisServer {
-	t.Helper()
-	port, err := freePort(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &redisServer{t: t, dir: t.TempDir(), port: port}
-	s.start()
-	t.Cleanup(func() { s.kill() })
-	return s
-}
-
-// start starts the server on what it has kept.
-func (s *redisServer) start() {
-	s.t.Helper()
-	var err error
-	if s.storeProcess, err = startServerOn(s.t.Context(), s.dir, s.port, "--appendonly", "yes"); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-func (s *redisServer) url() string { return "redis://" + s.address + "/0" }
-
-func (s *redisServer) client() *redis.Client { return redis.NewClient(&redis.Options{Addr: s.address}) }
-
-func connectRedis(t testing.TB, s *redisServer) *redis.Client {
-	t.Helper()
-	rdb := s.client()
-	t.Cleanup(func() { _ = rdb.Close() })
-	return rdb
 }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -164,7 +63,7 @@ func orders(t testing.TB) *saga.Definition[order] {
 type site struct {
 	t      testing.TB
 	nc     *nats.Conn
-	redis  *redisServer
+	redis  *testutil.RedisServer
 	rdb    *redis.Client
 	client *engine.Client
 	def    *saga.Definition[order]
@@ -182,8 +81,8 @@ func siteOn(t testing.TB, url string) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	s := &site{t: t, nc: nc, redis: startRedis(t), def: orders(t)}
-	s.rdb = connectRedis(t, s.redis)
+	s := &site{t: t, nc: nc, redis: testutil.Redis(t), def: orders(t)}
+	s.rdb = s.redis.Client(t)
 	s.client, err = engine.NewClient(t.Context(), engine.Config{Conn: nc, Redis: s.rdb, Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)

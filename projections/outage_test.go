@@ -3,13 +3,9 @@ package projections_test
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/jetsaga/jetsaga/engine"
 	"github.com/jetsaga/jetsaga/projections"
@@ -17,57 +13,10 @@ import (
 	"github.com/jetsaga/jetsaga/testutil"
 )
 
-// startCluster starts a Redis Cluster of three masters.
-func startCluster(t testing.TB) *redis.ClusterClient {
-	t.Helper()
-	const nodes = 3
-	var addresses []string
-	for range nodes {
-		port, err := freePort(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if port > 55535 { // the cluster's bus takes the port 10000 above
-			port -= 20000
-		}
-		node, err := startServerOn(t.Context(), t.TempDir(), port, "--cluster-enabled", "yes", "--cluster-node-timeout", "5000")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(node.kill)
-		addresses = append(addresses, node.address)
-	}
-	_, first, _ := strings.Cut(addresses[0], ":")
-	for i, address := range addresses {
-		node := redis.NewClient(&redis.Options{Addr: address})
-		const slots = 16384
-		if err := node.ClusterAddSlotsRange(t.Context(), i*slots/nodes, (i+1)*slots/nodes-1).Err(); err != nil {
-			t.Fatal(err)
-		}
-		if i > 0 {
-			if err := node.ClusterMeet(t.Context(), "127.0.0.1", first).Err(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		_ = node.Close()
-	}
-	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addresses})
-	t.Cleanup(func() { _ = rdb.Close() })
-	for _, address := range addresses {
-		node := redis.NewClient(&redis.Options{Addr: address})
-		eventually(t, "the cluster", func() bool {
-			info, err := node.ClusterInfo(t.Context()).Result()
-			return err == nil && len(info) > 16 && info[:16] == "cluster_state:ok"
-		})
-		_ = node.Close()
-	}
-	return rdb
-}
-
 func TestReadModelsAndViewsWorkOnACluster(t *testing.T) {
 	s := newSite(t)
 	s.rdb = nil
-	cluster := startCluster(t)
+	cluster := testutil.RedisCluster(t)
 	client, err := engine.NewClient(t.Context(), engine.Config{Conn: s.nc, Redis: cluster, Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
@@ -145,19 +94,21 @@ func TestSagasGoOnWhileRedisIsAway(t *testing.T) {
 	s.projector()
 	s.sagasPerSecond("warm", 300*time.Millisecond)
 	with := s.sagasPerSecond("with", span)
-	s.redis.kill()
+	s.redis.Kill()
 	without := s.sagasPerSecond("away", span)
-	s.redis.start()
+	if err := s.redis.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	t.Logf("%.0f sagas a second with Redis, %.0f without", with, without)
 	if without < 0.9*with && long && machine.HoldsTimes(t, server.PID()) {
 		t.Errorf("without Redis %.0f sagas a second end, with it %.0f", without, with)
 	}
 	// One that does not answer is worse than one that is gone.
-	if err := s.redis.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+	if err := s.redis.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	stopped := s.sagasPerSecond("stopped", span)
-	if err := s.redis.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+	if err := s.redis.Continue(); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("%.0f sagas a second with a Redis that does not answer", stopped)

@@ -43,8 +43,8 @@ func TestAPageOfAHundredTakesTheServerLessThanFiveMilliseconds(t *testing.T) {
 		sagas = 1_000_000
 	}
 	machine := testutil.WatchMachine(t)
-	server := startRedis(t)
-	rdb := connectRedis(t, server)
+	server := testutil.Redis(t)
+	rdb := server.Client(t)
 	rdb.ConfigSet(t.Context(), "appendonly", "no")
 	statuses := []saga.Status{saga.StatusCompleted, saga.StatusRunning, saga.StatusCompensated, saga.StatusStuck}
 	epoch := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -95,7 +95,7 @@ func TestAPageOfAHundredTakesTheServerLessThanFiveMilliseconds(t *testing.T) {
 		if want := pages * projections.DefaultLimit; got < want && q.Attributes == nil {
 			t.Errorf("%+v: got %d sagas, want %d", q, got, want)
 		}
-		if took > 5*time.Millisecond && machine.HoldsTimes(t, server.cmd.Process.Pid) {
+		if took > 5*time.Millisecond && machine.HoldsTimes(t, server.PID()) {
 			t.Errorf("%+v: a page takes the server %v, want 5 ms at most", q, took)
 		}
 	}

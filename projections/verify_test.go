@@ -179,7 +179,7 @@ func TestAnotherProjectorGoesOnWithinASecond(t *testing.T) {
 	server := testutil.StartServerProcess(t, t.TempDir())
 	s := siteOn(t, server.ClientURL())
 	s.worker()
-	active := testutil.StartProcess(t, "projector", server.ClientURL(), s.redis.url())
+	active := testutil.StartProcess(t, "projector", server.ClientURL(), s.redis.URL())
 	active.WaitLine("ready")
 	s.start(0, 100)
 	s.ended(100) // it is active on all streams
@@ -248,7 +248,7 @@ func TestAKilledProjectorLeavesNoDifference(t *testing.T) {
 	var starting sync.WaitGroup
 	starting.Go(func() { s.startMany(0, sagas) })
 	for i := range kills {
-		p := testutil.StartProcess(t, "projector", server.ClientURL(), s.redis.url())
+		p := testutil.StartProcess(t, "projector", server.ClientURL(), s.redis.URL())
 		p.WaitLine("ready")
 		// It has got somewhere when it is killed.
 		eventually(t, fmt.Sprintf("projector %d at work", i), func() bool {
