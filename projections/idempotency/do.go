@@ -1,0 +1,102 @@
+package idempotency
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// Do has the work of a key done once, and gives its result: by fn, or by whoever did it before. While another is at it, Do
+// waits for its result, or takes its place when its lease runs out. fn's context ends when the claim is lost.
+//
+// An error of fn is returned as it is, and the key is free again; what fn returned with it is not kept. A
+// [*LostError] tells that fn has run and another may have, too. Further errors are those of ctx and of [Store.Begin].
+func (s *Store) Do(ctx context.Context, key string, fn func(ctx context.Context) ([]byte, error)) ([]byte, error) {
+	for rest := s.rests(); ; {
+		claim, result, err := s.Begin(ctx, key)
+		var held *HeldError
+		switch {
+		case claim != nil:
+			return claim.do(ctx, fn)
+		case result != nil:
+			return result.Data, nil
+		case !errors.As(err, &held):
+			return nil, err
+		}
+		timer := time.NewTimer(min(rest.NextBackOff(), held.For+time.Millisecond))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, errors.Join(context.Cause(ctx), err)
+		}
+	}
+}
+
+// rests gives how long to wait between two looks at a key that is held.
+func (s *Store) rests() backoff.BackOff {
+	return backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(5*time.Millisecond),
+		backoff.WithMaxInterval(max(s.conf.Lease/20, 100*time.Millisecond)),
+		backoff.WithMaxElapsedTime(0),
+	)
+}
+
+// do does the work under the claim, which it extends meanwhile.
+func (c *Claim) do(ctx context.Context, fn func(ctx context.Context) ([]byte, error)) (result []byte, err error) {
+	working, lose := context.WithCancelCause(ctx)
+	extended := make(chan struct{})
+	go func() {
+		defer close(extended)
+		c.hold(working, lose)
+	}()
+	done := false
+	defer func() {
+		lose(nil)
+		<-extended
+		if !done { // it failed, or panicked
+			_ = c.settle(context.WithoutCancel(ctx), c.Release)
+		}
+	}()
+	if result, err = fn(working); err != nil {
+		return nil, err
+	}
+	done = true
+	return result, c.settle(context.WithoutCancel(ctx), func(ctx context.Context) error { return c.Complete(ctx, result) })
+}
+
+// hold extends the lease until ctx ends, and ends the work where the claim is lost.
+func (c *Claim) hold(ctx context.Context, lose context.CancelCauseFunc) {
+	ticker := time.NewTicker(max(c.store.conf.Lease/3, time.Millisecond))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		var lost *LostError
+		if err := c.Extend(ctx); errors.As(err, &lost) {
+			lose(err)
+			return
+		}
+	}
+}
+
+// settle talks to Redis until it has answered, but not for longer than the lease.
+func (c *Claim) settle(ctx context.Context, f func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, c.store.conf.Lease)
+	defer cancel()
+	again := backoff.NewExponentialBackOff(backoff.WithInitialInterval(10*time.Millisecond), backoff.WithMaxElapsedTime(0))
+	return backoff.Retry(func() error {
+		err := f(ctx)
+		var lost *LostError
+		var invalid *InvalidError
+		if errors.As(err, &lost) || errors.As(err, &invalid) {
+			return backoff.Permanent(err)
+		}
+		return err
+	}, backoff.WithContext(again, ctx))
+}
