@@ -106,8 +106,10 @@ func (a *activation) attempt(runner saga.Runner, action *saga.Action, info saga.
 	a.active.Add(1)
 	defer a.active.Add(-1)
 	task := action.Task
-	ctx, stop := a.limited(saga.NewContext(a.handlers, info), action.Plan.Timeout(task), task, info)
-	defer stop()
+	ctx := saga.NewContext(a.handlers, info)
+	if a.w.effects != nil {
+		ctx = saga.WithEffects(ctx, a.w.effects)
+	}
 	r := saga.Result{Task: task}
 	begun := time.Now()
 	switch task.Kind {
@@ -116,11 +118,21 @@ func (a *activation) attempt(runner saga.Runner, action *saga.Action, info saga.
 	case saga.TaskRecall:
 		r.Err = a.recallChild(ctx, info, undo)
 	default:
-		r.State, r.Err = runner.Run(ctx, task, action.State)
-		if r.Err == nil && r.State.Size() > a.w.conf.MaxState {
-			r.Err = a.tooLarge(info.StepKey, r.State)
+		run := func(ctx context.Context) error {
+			ctx, stop := a.limited(ctx, action.Plan.Timeout(task), task, info)
+			defer stop()
+			r.State, r.Err = runner.Run(ctx, task, action.State)
+			if r.Err == nil && r.State.Size() > a.w.conf.MaxState {
+				r.Err = a.tooLarge(info.StepKey, r.State)
+			}
+			r.Emits, r.Attributes = saga.Emitted(ctx), runner.Attributes()
+			return r.Err
 		}
-		r.Emits, r.Attributes = saga.Emitted(ctx), runner.Attributes()
+		if spec := action.Plan.Step(task.Step); spec != nil && spec.Guarded {
+			a.guarded(ctx, action, info, &r, run)
+		} else {
+			_ = run(ctx)
+		}
 	}
 	r.Took = time.Since(begun)
 	a.w.conf.Hooks.ran(info, r.Took, r.Err)

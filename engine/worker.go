@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/jetsaga/jetsaga/projections/idempotency"
 	"github.com/jetsaga/jetsaga/saga"
 	"github.com/jetsaga/jetsaga/streams"
 )
@@ -40,6 +41,7 @@ type worker struct {
 	log      *slog.Logger
 	slots    *slots
 	crew     crew
+	effects  *idempotency.Store  // nil without Redis
 	gauges   metric.Registration // nil without metrics
 	pullers  []*streams.Puller
 
@@ -72,6 +74,10 @@ func newWorker(conf Config, r *registry, ns *streams.Namespace) (*worker, error)
 		drained: make(chan struct{}),
 	}
 	w.crew.spawn = w.spawn
+	var err error
+	if w.effects, err = newEffects(conf, ns.Name(), r); err != nil {
+		return nil, err
+	}
 	w.slots = newSlots(conf.Slots, func(p *streams.Puller, n int, expires time.Duration) {
 		if err := p.Request(n, expires); err != nil {
 			w.log.Error("asking for commands", "stream", p.Stream(), "error", err)

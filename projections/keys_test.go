@@ -2,6 +2,7 @@ package projections_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"regexp"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/jetsaga/jetsaga/engine"
 	"github.com/jetsaga/jetsaga/projections"
+	"github.com/jetsaga/jetsaga/projections/idempotency"
 	"github.com/jetsaga/jetsaga/saga"
 )
 
@@ -45,6 +47,7 @@ func TestEveryKeyIsInTheTableOfTheDocumentation(t *testing.T) {
 		orders, err := s.readView("orders")
 		return err == nil && len(orders) == 7
 	})
+	s.remember()
 	used := map[string]bool{}
 	for _, key := range s.rdb.Keys(t.Context(), "*").Val() {
 		known := false
@@ -60,6 +63,29 @@ func TestEveryKeyIsInTheTableOfTheDocumentation(t *testing.T) {
 	for name := range patterns {
 		if !used[name] {
 			t.Errorf("docs/read-models.md has the pattern %q, which no key is of", name)
+		}
+	}
+}
+
+// remember does all that there is to do with an idempotency key.
+func (s *site) remember() {
+	s.t.Helper()
+	store, err := idempotency.New(idempotency.Config{Redis: s.rdb})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, end := range []func(*idempotency.Claim) error{
+		func(c *idempotency.Claim) error { return c.Release(s.t.Context()) },
+		func(c *idempotency.Claim) error {
+			return errors.Join(c.Extend(s.t.Context()), c.Complete(s.t.Context(), nil))
+		},
+	} {
+		claim, _, err := store.Begin(s.t.Context(), "key")
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if err := end(claim); err != nil {
+			s.t.Fatal(err)
 		}
 	}
 }
@@ -95,6 +121,7 @@ func TestTheDocumentedUserMayDoAllThatIsNeeded(t *testing.T) {
 	s.publish(saga.Key{Definition: "order", ID: "bad"}, "evt", "no JSON")
 	s.start(0, 20)
 	s.ended(20)
+	s.remember()
 	if _, err := projections.Rebuild(t.Context(), s.rdb, "default", "the test wants it"); err != nil {
 		t.Fatal(err)
 	}

@@ -98,6 +98,7 @@ func (s *StepSpec) remarks() string {
 	}
 	add(s.Conditional, "if its condition holds")
 	add(s.Optional, "optional")
+	add(s.Guarded, "guarded")
 	add(s.Pivot, "pivot")
 	add(s.Undo != nil, "undone on failure")
 	return b.String()

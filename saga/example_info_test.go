@@ -2,6 +2,7 @@ package saga_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jetsaga/jetsaga/saga"
@@ -51,4 +52,50 @@ func ExampleInfo_IdempotencyKey() {
 	// 84947b96-b630-539b-b884-e1c33d62b760
 	// c956fa50-4053-58e0-9dc5-debe3efc12a9
 	// 468f9185-09f6-5714-aaa2-3f780c2a686c
+}
+
+// memory remembers effects; a worker has a Redis for it.
+type memory map[string][]byte
+
+func (m memory) Do(ctx context.Context, key string, fn func(context.Context) ([]byte, error)) ([]byte, error) {
+	if result, ok := m[key]; ok {
+		return result, nil
+	}
+	result, err := fn(ctx)
+	if err == nil {
+		m[key] = result
+	}
+	return result, err
+}
+
+// The room is booked once, though the mail fails at first.
+func ExampleOnce() {
+	failures := 1
+	book := func(ctx context.Context) error {
+		room, err := saga.Once(ctx, "room", func(context.Context) (int, error) {
+			fmt.Println("book a room")
+			return 7, nil
+		})
+		if err != nil {
+			return err
+		}
+		_, err = saga.Once(ctx, "mail", func(context.Context) (bool, error) {
+			if failures > 0 {
+				failures--
+				return false, errors.New("the mail server is away")
+			}
+			fmt.Println("send a mail for room", room)
+			return true, nil
+		})
+		return err
+	}
+	info := saga.Info{Key: saga.Key{Definition: "trip", ID: "t-1"}, Run: "r", Step: "book"}
+	ctx := saga.WithEffects(saga.NewContext(context.Background(), info), memory{})
+	fmt.Println(book(ctx))
+	fmt.Println(book(ctx))
+	// Output:
+	// book a room
+	// the mail server is away
+	// send a mail for room 7
+	// <nil>
 }

@@ -45,6 +45,7 @@ type handlerContext struct {
 	context.Context //nolint:containedctx // this is a context
 	info            Info
 	emits           []Emission
+	effects         Effects // nil without
 }
 
 func (c *handlerContext) Value(key any) any {

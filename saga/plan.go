@@ -74,6 +74,8 @@ type StepSpec struct {
 	Optional bool `json:"optional,omitempty"`
 	// Conditional: an evaluation of the state says whether the step runs at all.
 	Conditional bool `json:"conditional,omitempty"`
+	// Guarded: nobody else runs the step's handlers while one runs, and a result that is known to the guard is not made again.
+	Guarded bool `json:"guarded,omitempty"`
 	// Undo is nil for a step that has no compensation.
 	Undo *UndoSpec `json:"undo,omitempty"`
 }

@@ -66,6 +66,17 @@ func (s StepNode[S]) Optional() StepNode[S] {
 	return s
 }
 
+// Guarded has the step's handlers, that of its undo included, run under the guard of an idempotency store (Redis): one worker at
+// a time, and not again once the guard knows the result. It is for effects that take no idempotency key of their own. Without
+// it, a worker that is late may still be at a step that another has taken over, and a step whose result was not stored in the log
+// runs again. The guard is as good as the store: one that has lost its data does not know what has been done.
+//
+// A worker without a store refuses to run such a definition; while the store is away, the step waits.
+func (s StepNode[S]) Guarded() StepNode[S] {
+	s.spec.Guarded = true
+	return s
+}
+
 // OnlyIf runs the step only if the condition holds when the saga gets there. It is asked once, and the answer is
 // recorded.
 func (s StepNode[S]) OnlyIf(when func(*S) bool) StepNode[S] {

@@ -14,23 +14,31 @@ import (
 // An error of fn is returned as it is, and the key is free again; what fn returned with it is not kept. A
 // [*LostError] tells that fn has run and another may have, too. Further errors are those of ctx and of [Store.Begin].
 func (s *Store) Do(ctx context.Context, key string, fn func(ctx context.Context) ([]byte, error)) ([]byte, error) {
+	claim, result, err := s.Await(ctx, key)
+	switch {
+	case claim != nil:
+		return claim.do(ctx, fn)
+	case result != nil:
+		return result.Data, nil
+	default:
+		return nil, err
+	}
+}
+
+// Await is [Store.Begin] that waits while another holds the key.
+func (s *Store) Await(ctx context.Context, key string) (*Claim, *Result, error) {
 	for rest := s.rests(); ; {
 		claim, result, err := s.Begin(ctx, key)
 		var held *HeldError
-		switch {
-		case claim != nil:
-			return claim.do(ctx, fn)
-		case result != nil:
-			return result.Data, nil
-		case !errors.As(err, &held):
-			return nil, err
+		if !errors.As(err, &held) {
+			return claim, result, err
 		}
 		timer := time.NewTimer(min(rest.NextBackOff(), held.For+time.Millisecond))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return nil, errors.Join(context.Cause(ctx), err)
+			return nil, nil, errors.Join(context.Cause(ctx), err)
 		}
 	}
 }
@@ -44,27 +52,39 @@ func (s *Store) rests() backoff.BackOff {
 	)
 }
 
-// do does the work under the claim, which it extends meanwhile.
+// do does the work under the claim.
 func (c *Claim) do(ctx context.Context, fn func(ctx context.Context) ([]byte, error)) (result []byte, err error) {
+	done := false
+	defer func() {
+		if !done { // it failed, or panicked
+			_ = c.settle(context.WithoutCancel(ctx), c.Release)
+		}
+	}()
+	err = c.While(ctx, func(ctx context.Context) (err error) {
+		result, err = fn(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	done = true
+	return result, c.settle(context.WithoutCancel(ctx), func(ctx context.Context) error { return c.Complete(ctx, result) })
+}
+
+// While runs fn and extends the lease meanwhile. fn's context ends when the claim is lost, with a [*LostError] as its cause.
+// The error is fn's. The claim is the caller's to complete or to release.
+func (c *Claim) While(ctx context.Context, fn func(ctx context.Context) error) error {
 	working, lose := context.WithCancelCause(ctx)
 	extended := make(chan struct{})
 	go func() {
 		defer close(extended)
 		c.hold(working, lose)
 	}()
-	done := false
 	defer func() {
 		lose(nil)
 		<-extended
-		if !done { // it failed, or panicked
-			_ = c.settle(context.WithoutCancel(ctx), c.Release)
-		}
 	}()
-	if result, err = fn(working); err != nil {
-		return nil, err
-	}
-	done = true
-	return result, c.settle(context.WithoutCancel(ctx), func(ctx context.Context) error { return c.Complete(ctx, result) })
+	return fn(working)
 }
 
 // hold extends the lease until ctx ends, and ends the work where the claim is lost.

@@ -137,9 +137,17 @@ func (a *actor) attempt(action saga.Action, info saga.Info) (r saga.Result) {
 		return r
 	default:
 	}
-	ctx := saga.NewContext(context.Background(), info)
+	ctx := saga.WithEffects(saga.NewContext(context.Background(), info), w.remembered)
+	guarded := action.Plan.Step(action.Task.Step).Guarded
+	if record, known := w.remembered[info.GuardKey()]; guarded && known {
+		r.Err = r.Recall(action.State, record)
+		return r
+	}
 	r.State, r.Err = runner.Run(ctx, action.Task, action.State)
 	r.Emits, r.Attributes = saga.Emitted(ctx), runner.Attributes()
+	if r.Err == nil && guarded {
+		w.remembered[info.GuardKey()], r.Err = r.Record(action.State)
+	}
 	if r.Err == nil {
 		w.effects = append(w.effects, Effect{Key: info.Key, Run: info.Run, Step: info.StepKey, Undo: info.Undo, id: info.IdempotencyKey()})
 	}

@@ -34,11 +34,13 @@ type world struct {
 	// call runs a handler.
 	call func(a *actor, action saga.Action, info saga.Info) saga.Result
 
-	effects   []Effect
-	emissions []saga.Emission
-	rejected  []error
-	commits   int // appended so far
-	steps     int
+	effects []Effect
+	// remembered is what Once and guarded steps have kept.
+	remembered effects
+	emissions  []saga.Emission
+	rejected   []error
+	commits    int // appended so far
+	steps      int
 	// load reads a log; by default what is there.
 	load func(key saga.Key, c saga.Consistency) (saga.Log, error)
 	// watch is told what becomes of commands; nil for nobody.
@@ -60,7 +62,7 @@ type message struct {
 
 func newWorld(definitions []saga.Runnable) *world {
 	w := &world{
-		journal: &journaltest.Memory{}, registry: map[string]map[int]saga.Runnable{}, now: epoch,
+		journal: &journaltest.Memory{}, remembered: effects{}, registry: map[string]map[int]saga.Runnable{}, now: epoch,
 		choose: func(int) int { return 0 },
 		crash:  func(*world, *saga.Commit, bool) bool { return false },
 	}
