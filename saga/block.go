@@ -240,16 +240,20 @@ func (p Patch) touched() []string {
 	return names
 }
 
-// conflict gives a field that two of the branches have both changed, if there is one.
+// conflict gives a field that two of the branches have both changed, if there is one: the first by its name, whatever the order
+// in which the branches have run.
 func (in *Instance) conflict(scope, key string, branches []*PlanNode) (field, first, second string, found bool) {
 	writer := map[string]string{}
 	for _, branch := range branches {
 		for _, f := range in.Scopes[within(scope, key, branch.Label)].touched() {
-			if by, ok := writer[f]; ok {
-				return unspelled(f), by, branch.Label, true
+			by, before := writer[f]
+			switch {
+			case !before:
+				writer[f] = branch.Label
+			case !found || f < field:
+				field, first, second, found = f, by, branch.Label, true
 			}
-			writer[f] = branch.Label
 		}
 	}
-	return "", "", "", false
+	return unspelled(field), first, second, found
 }

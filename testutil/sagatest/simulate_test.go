@@ -470,13 +470,14 @@ func (t *trial) checkChildren(key saga.Key, in *saga.Instance) {
 	}
 }
 
-// outcome is what is the same however things fall out where nothing goes wrong.
+// outcome is what is the same however things fall out where no handler fails. Which of several blocks that fail at once, because
+// their branches do not go together, is first to fail, and so the saga's error, is not.
 func (t *trial) outcome() string {
 	var b strings.Builder
 	for _, key := range t.w.keys() {
 		if key.Definition == "parent" {
 			in := t.w.fold(key)
-			fmt.Fprintf(&b, "%s: %s %s: %s\n", key, in.Status, in.State.JSON(), in.Error)
+			fmt.Fprintf(&b, "%s: %s %s\n", key, in.Status, in.State.JSON())
 		}
 	}
 	return b.String()
