@@ -21,7 +21,7 @@ type activation struct {
 	core     *saga.Activation
 	owner    saga.Owner // as which its commits are made; set before its first handler runs
 	since    time.Time
-	doubtful bool // the server may have forgotten deliveries of the command
+	doubtful bool // the command may have been delivered before, whatever the server's count says
 	runner   saga.Runner
 	runs     *saga.Plan    // what the runner is for: a Start that leaves its version open may be another's by the time it is in the log
 	wake     chan struct{} // a poke
@@ -38,7 +38,7 @@ func newActivation(w *worker, d *streams.Delivery, c saga.Command) *activation {
 	now := time.Now()
 	a := &activation{w: w, delivery: d, cmd: c, since: now, wake: make(chan struct{}, 1)}
 	a.handlers, a.cutOff = context.WithCancelCause(w.ctx)
-	a.doubtful = w.link.backWithin(doubt, now)
+	a.doubtful = d.Redriven != "" || w.link.backWithin(doubt, now)
 	return a
 }
 
@@ -47,6 +47,10 @@ func (a *activation) begin(core *saga.Activation) {
 	d := saga.Delivery{
 		Key: a.delivery.Key, Command: a.cmd, Stream: a.delivery.Stream, Sequence: a.delivery.Sequence,
 		Count: a.delivery.Count, Doubtful: a.doubtful,
+	}
+	if a.delivery.Redriven != "" {
+		// It is the command that was set aside, in another place. As a copy beside it, it would wait for that one.
+		d.Stream = a.delivery.Redriven
 	}
 	if core == nil {
 		core = saga.NewActivation(saga.ActivationConfig{

@@ -22,6 +22,8 @@ type Hooks struct {
 	Poked func(key saga.Key)
 	// Finished: the activation is over. action is ack, retry, reject or drop; reason says why for the middle two.
 	Finished func(key saga.Key, command saga.Command, action saga.ActionKind, reason error)
+	// SetAside: a command was put among the dead letters, for the reason given.
+	SetAside func(key saga.Key, reason error)
 }
 
 func (h *Hooks) activated(key saga.Key, command saga.Command, count uint64) {
@@ -57,5 +59,11 @@ func (h *Hooks) poked(key saga.Key) {
 func (h *Hooks) finished(key saga.Key, command saga.Command, action saga.ActionKind, reason error) {
 	if h.Finished != nil {
 		h.Finished(key, command, action, reason)
+	}
+}
+
+func (h *Hooks) setAside(key saga.Key, reason error) {
+	if h.SetAside != nil {
+		h.SetAside(key, reason)
 	}
 }

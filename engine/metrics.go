@@ -23,13 +23,14 @@ type instruments struct {
 	attempts  metric.Float64Histogram
 	conflicts metric.Int64Counter
 	commands  metric.Int64Counter
+	setAside  metric.Int64Counter
 	attrs     sets
 }
 
 func newInstruments(p metric.MeterProvider) (*instruments, error) {
 	m := p.Meter(scope)
 	i := &instruments{attrs: sets{byKey: map[setKey]metric.MeasurementOption{}}}
-	var errs [7]error
+	var errs [8]error
 	i.started, errs[0] = m.Int64Counter("jetsaga.sagas.started", metric.WithUnit("{saga}"),
 		metric.WithDescription("runs whose beginning this worker has written"))
 	i.ended, errs[1] = m.Int64Counter("jetsaga.sagas.ended", metric.WithUnit("{saga}"),
@@ -44,6 +45,8 @@ func newInstruments(p metric.MeterProvider) (*instruments, error) {
 		metric.WithDescription("appends that found that the log had moved on"))
 	i.commands, errs[6] = m.Int64Counter("jetsaga.commands", metric.WithUnit("{command}"),
 		metric.WithDescription("commands answered, by kind and answer"))
+	i.setAside, errs[7] = m.Int64Counter("jetsaga.deadletters", metric.WithUnit("{command}"),
+		metric.WithDescription("commands put among the dead letters"))
 	for _, err := range errs {
 		if err != nil {
 			return nil, fmt.Errorf("engine: metrics: %w", err)
@@ -92,6 +95,10 @@ func (i *instruments) hooks(user Hooks) Hooks {
 		i.commands.Add(context.Background(), 1,
 			i.attrs.get(setKey{definition: key.Definition, command: saga.CommandName(command), action: action.String()}))
 		user.finished(key, command, action, reason)
+	}
+	h.SetAside = func(key saga.Key, reason error) {
+		i.setAside.Add(context.Background(), 1, i.attrs.get(setKey{definition: key.Definition}))
+		user.setAside(key, reason)
 	}
 	return h
 }

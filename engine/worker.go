@@ -282,7 +282,9 @@ func (w *worker) setAside(d *streams.Delivery, reason error) {
 	err := w.call(func(ctx context.Context) error { return w.ns.SetAside(ctx, d, reason) })
 	if err != nil {
 		w.log.Error("setting a command aside", "saga", d.Key.String(), "error", err)
+		return
 	}
+	w.conf.Hooks.setAside(d.Key, reason)
 }
 
 // returned takes slots that found no command.

@@ -64,18 +64,7 @@ func (n *Namespace) command(key saga.Key, c saga.Command) (*nats.Msg, error) {
 // Starts gives a saga's Start commands, oldest first, and the sequence of its last command of any kind: what the
 // stream's leader has at the time of the call.
 func (n *Namespace) Starts(ctx context.Context, key saga.Key) (starts []saga.Start, last uint64, err error) {
-	stream, subject := n.stream(key), n.subjects.commands(key)
-	end, err := n.fromLeader(ctx, stream, leaderRequest{LastFor: subject})
-	if errors.Is(err, errNotStored) {
-		return nil, 0, nil
-	}
-	if err != nil {
-		return nil, 0, fmt.Errorf("saga %s: reading its commands: %w", key, err)
-	}
-	messages, err := n.between(ctx, stream, subject, 1, end.Sequence)
-	if err == nil && (len(messages) == 0 || messages[len(messages)-1].Sequence != end.Sequence) {
-		messages, err = n.each(ctx, stream, subject, end.Sequence)
-	}
+	messages, last, err := n.all(ctx, n.stream(key), n.subjects.commands(key))
 	if err != nil {
 		return nil, 0, fmt.Errorf("saga %s: reading its commands: %w", key, err)
 	}
@@ -87,5 +76,5 @@ func (n *Namespace) Starts(ctx context.Context, key saga.Key) (starts []saga.Sta
 			}
 		}
 	}
-	return starts, end.Sequence, nil
+	return starts, last, nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/jetsaga/jetsaga/saga"
 )
@@ -19,6 +20,9 @@ type Delivery struct {
 	Stream   string
 	Sequence uint64 // of the command in the stream
 	Count    uint64 // how many times it has been delivered, this time included
+	// Redriven names the dead letter that the command was sent again from; empty for any other. It may have been carried
+	// out in part before it was set aside.
+	Redriven string
 
 	nc    *nats.Conn
 	reply atomic.Pointer[string]
@@ -39,6 +43,9 @@ func (n *Namespace) newDelivery(m *nats.Msg) (*Delivery, error) {
 		return nil, err
 	}
 	d := &Delivery{Key: key, Data: m.Data, nc: n.nc}
+	if id := m.Header.Get(jetstream.MsgIDHeader); strings.HasPrefix(id, redrivenPrefix) {
+		d.Redriven = id
+	}
 	d.reply.Store(&m.Reply)
 	if err := d.parseReply(m.Reply); err != nil {
 		return nil, err

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -187,32 +186,4 @@ func (n *Namespace) sagasOf(ctx context.Context, stream jetstream.Stream, s shar
 		}
 	}
 	return true, nil
-}
-
-// DeadLetter is a command that was set aside.
-type DeadLetter struct {
-	Key    saga.Key  `json:"key"`
-	Time   time.Time `json:"time"`
-	Reason string    `json:"reason"`
-	Data   []byte    `json:"data"`
-}
-
-// LastDeadLetter gives the command that was set aside last; ok is false where there is none.
-func (n *Namespace) LastDeadLetter(ctx context.Context) (d DeadLetter, ok bool, err error) {
-	stream, err := n.js.Stream(ctx, n.deadStream())
-	if err != nil {
-		return d, false, fmt.Errorf("namespace %q: dead letters: %w", n.name, err)
-	}
-	m, err := stream.GetMsg(ctx, stream.CachedInfo().State.LastSeq)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return d, false, nil
-	}
-	if err != nil {
-		return d, false, fmt.Errorf("namespace %q: dead letters: %w", n.name, err)
-	}
-	key := saga.Key{}
-	if tokens := strings.Split(strings.TrimPrefix(m.Subject, n.subjects.prefix+"dead."), "."); len(tokens) == 3 {
-		key = saga.Key{Definition: tokens[1], ID: tokens[2]}
-	}
-	return DeadLetter{Key: key, Time: m.Time, Reason: m.Header.Get(HeaderReason), Data: m.Data}, true, nil
 }

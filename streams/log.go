@@ -232,20 +232,12 @@ func assemble(key saga.Key, messages []stored, last uint64) (log saga.Log, whole
 // History gives a saga's whole log, oldest first, as of the call; that of a saga that never ends begins with a snapshot,
 // once it was compacted. A saga without commits has none.
 func (l *Log) History(ctx context.Context, key saga.Key) ([]saga.Commit, error) {
-	stream, subject := l.n.stream(key), l.n.subjects.commits(key)
-	last, err := l.n.fromLeader(ctx, stream, leaderRequest{LastFor: subject})
-	if errors.Is(err, errNotStored) {
+	messages, _, err := l.n.all(ctx, l.n.stream(key), l.n.subjects.commits(key))
+	if err != nil {
+		return nil, fmt.Errorf("saga %s: reading its history: %w", key, err)
+	}
+	if len(messages) == 0 {
 		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("saga %s: reading its history: %w", key, err)
-	}
-	messages, err := l.n.between(ctx, stream, subject, 1, last.Sequence)
-	if err == nil && (len(messages) == 0 || messages[len(messages)-1].Sequence != last.Sequence) {
-		messages, err = l.n.each(ctx, stream, subject, last.Sequence)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("saga %s: reading its history: %w", key, err)
 	}
 	commits := make([]saga.Commit, 0, len(messages))
 	for _, m := range messages {

@@ -17,7 +17,9 @@ import (
 type stored struct {
 	Subject  string
 	Sequence uint64
+	Header   nats.Header // as it was sent, beside what the answer that brought it adds
 	Data     []byte
+	Time     time.Time // when it was stored
 	// Previous is the sequence that the subject's message before it had when this one was sent: its condition,
 	// which is kept with it. It is a hint, since sequences change when a shard moves.
 	Previous uint64
@@ -27,6 +29,7 @@ type stored struct {
 const (
 	headerSequence = "Nats-Sequence"
 	headerSubject  = "Nats-Subject"
+	headerTime     = "Nats-Time-Stamp"
 	statusHeader   = "Status"
 	statusNoBody   = "404"
 	statusEnd      = "204"
@@ -68,7 +71,11 @@ func parseDirect(m *nats.Msg) (stored, error) {
 	if err != nil {
 		return stored{}, fmt.Errorf("direct get: header %s: %w", headerSequence, err)
 	}
-	return stored{m.Header.Get(headerSubject), sequence, m.Data, previous(m.Header)}, nil
+	at, err := time.Parse(time.RFC3339Nano, m.Header.Get(headerTime))
+	if err != nil {
+		return stored{}, fmt.Errorf("direct get: header %s: %w", headerTime, err)
+	}
+	return stored{m.Header.Get(headerSubject), sequence, m.Header, m.Data, at, previous(m.Header)}, nil
 }
 
 // previous reads the condition that a message was sent with; 0 where there is none.
@@ -102,10 +109,11 @@ func (n *Namespace) fromLeader(ctx context.Context, stream string, r leaderReque
 	var response struct {
 		Error   *jetstream.APIError `json:"error"`
 		Message *struct {
-			Subject  string `json:"subject"`
-			Sequence uint64 `json:"seq"`
-			Header   []byte `json:"hdrs"`
-			Data     []byte `json:"data"`
+			Subject  string    `json:"subject"`
+			Sequence uint64    `json:"seq"`
+			Header   []byte    `json:"hdrs"`
+			Data     []byte    `json:"data"`
+			Time     time.Time `json:"time"`
 		} `json:"message"`
 	}
 	if err := json.Unmarshal(m.Data, &response); err != nil {
@@ -119,13 +127,15 @@ func (n *Namespace) fromLeader(ctx context.Context, stream string, r leaderReque
 	case response.Message == nil:
 		return stored{}, fmt.Errorf("stream %s: message get: empty answer", stream)
 	}
-	answer := stored{Subject: response.Message.Subject, Sequence: response.Message.Sequence, Data: response.Message.Data}
+	answer := stored{
+		Subject: response.Message.Subject, Sequence: response.Message.Sequence, Data: response.Message.Data, Time: response.Message.Time,
+	}
 	if len(response.Message.Header) > 0 {
 		h, err := nats.DecodeHeadersMsg(response.Message.Header)
 		if err != nil {
 			return stored{}, fmt.Errorf("stream %s: message get: headers: %w", stream, err)
 		}
-		answer.Previous = previous(h)
+		answer.Header, answer.Previous = h, previous(h)
 	}
 	return answer, nil
 }
@@ -217,6 +227,22 @@ func readBatch(ctx context.Context, answers <-chan *nats.Msg) ([]stored, error) 
 		}
 		batch = append(batch, one)
 	}
+}
+
+// all gives all messages of one literal subject, oldest first, and the sequence of the last, as the stream's leader has
+// them at the time of the call.
+func (n *Namespace) all(ctx context.Context, stream, subject string) (messages []stored, last uint64, err error) {
+	end, err := n.fromLeader(ctx, stream, leaderRequest{LastFor: subject})
+	if errors.Is(err, errNotStored) {
+		return nil, 0, nil
+	}
+	if err == nil {
+		messages, err = n.between(ctx, stream, subject, 1, end.Sequence)
+	}
+	if err == nil && (len(messages) == 0 || messages[len(messages)-1].Sequence != end.Sequence) {
+		messages, err = n.each(ctx, stream, subject, end.Sequence)
+	}
+	return messages, end.Sequence, err
 }
 
 // each gives the messages of one literal subject up to a sequence, one by one from the leader: slow, and never behind.

@@ -2,7 +2,6 @@ package streams
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -67,17 +66,7 @@ func (n *Namespace) Records(ctx context.Context, key saga.Key) ([]Record, error)
 	stream := n.stream(key)
 	var records []Record
 	for _, subject := range []string{n.subjects.commands(key), n.subjects.commits(key)} {
-		end, err := n.fromLeader(ctx, stream, leaderRequest{LastFor: subject})
-		if errors.Is(err, errNotStored) {
-			continue
-		}
-		var messages []stored
-		if err == nil {
-			messages, err = n.between(ctx, stream, subject, 1, end.Sequence)
-		}
-		if err == nil && (len(messages) == 0 || messages[len(messages)-1].Sequence != end.Sequence) {
-			messages, err = n.each(ctx, stream, subject, end.Sequence)
-		}
+		messages, _, err := n.all(ctx, stream, subject)
 		if err != nil {
 			return nil, fmt.Errorf("saga %s: reading its records: %w", key, err)
 		}

@@ -36,7 +36,7 @@ const exitHelp = `Exit codes:
        did not complete
   2    the command line, a name or an input is wrong; nothing was done
   3    no server, no JetStream, a server that is too old, no sagas in this namespace, no Redis, or no read models in it yet
-  4    there is no such saga, no such version of it, or no such plan
+  4    there is no such saga, no such version of it, no such plan, or no such dead letter
   5    something else was there first: the saga was started before, has ended, or is in no state for what was asked of it;
        the directory or the port is in use
   6    what is stored is not as it must be: streams with other settings, a history with holes or from a newer build
@@ -101,7 +101,7 @@ func exitCode(err error) int {
 	case errors.As(err, &server), errors.As(err, &away), errors.As(err, &down), errors.As(err, &unbuilt), errors.Is(err, streams.ErrNotFound),
 		errors.Is(err, nats.ErrTimeout), errors.Is(err, nats.ErrNoResponders), errors.Is(err, context.DeadlineExceeded):
 		return exitServer
-	case errors.Is(err, engine.ErrNotFound), errors.Is(err, errNoVersion), errors.Is(err, streams.ErrNoPlan):
+	case errors.Is(err, engine.ErrNotFound), errors.Is(err, errNoVersion), errors.Is(err, streams.ErrNoPlan), errors.Is(err, streams.ErrNoLetter):
 		return exitNotFound
 	case errors.As(err, &known), errors.As(err, &ended), errors.As(err, &refused), errors.Is(err, embedded.ErrInUse), errors.Is(err, syscall.EADDRINUSE):
 		return exitKnown

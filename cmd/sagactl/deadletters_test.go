@@ -1,0 +1,95 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/jetsaga/jetsaga/shard"
+)
+
+// spoil sends garbage to sagas, and returns when it was set aside.
+func (w town) spoil(t testing.TB, ids ...string) {
+	t.Helper()
+	ns := w.client.Namespace()
+	for _, id := range ids {
+		subject := fmt.Sprintf("saga.default.%s.greet.%s.cmd", shard.Of("greet", id), id)
+		if _, err := ns.JetStream().Publish(t.Context(), subject, []byte("garbage")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitFor(t, func() bool {
+		n, err := ns.DeadLetters(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n == uint64(len(ids))
+	})
+}
+
+func TestDeadLettersAreListedShownRedrivenAndDropped(t *testing.T) {
+	w := newTown(t)
+	if code, out, _ := w.ctl(t, "deadletters", "list", "-o", "json"); code != exitOK || !strings.Contains(out, `"letters": []`) {
+		t.Errorf("list of none: %d\n%s", code, out)
+	}
+	w.spoil(t, "bad-1", "bad-2", "bad-3")
+	code, out, _ := w.ctl(t, "deadletters", "list", "-d", "greet", "--limit", "2", "-o", "json")
+	var page struct {
+		Letters []letterView `json:"letters"`
+		Next    uint64       `json:"next"`
+	}
+	if err := json.Unmarshal([]byte(out), &page); err != nil || code != exitOK || len(page.Letters) != 2 || page.Next != 2 {
+		t.Errorf("list: %d, %v\n%s", code, err, out)
+	}
+	if code, out, _ = w.ctl(t, "deadletters", "list", "--after", "2"); code != exitOK || strings.Count(out, "greet/bad-") != 1 || strings.Contains(out, "--after") {
+		t.Errorf("list --after: %d\n%s", code, out)
+	}
+	if code, out, _ = w.ctl(t, "deadletters", "show", "1"); code != exitOK || !strings.Contains(out, "cannot decode it") || !strings.Contains(out, "payload   garbage") {
+		t.Errorf("show: %d\n%s", code, out)
+	}
+	code, out, _ = w.ctl(t, "deadletters", "redrive", "--all", "-d", "greet")
+	if code != exitOK || !strings.Contains(out, "3 would be sent again; --yes does it") || !strings.Contains(out, "3 of them this build cannot decode") {
+		t.Errorf("redrive without --yes: %d\n%s", code, out)
+	}
+	if n, err := w.client.Namespace().DeadLetters(t.Context()); err != nil || n != 3 {
+		t.Errorf("after a dry run there are %d, %v", n, err)
+	}
+	if code, out, _ = w.ctl(t, "deadletters", "redrive", "1", "--yes"); code != exitOK || !strings.Contains(out, "1 sent again") {
+		t.Errorf("redrive: %d\n%s", code, out)
+	}
+	waitFor(t, func() bool { // it is garbage still
+		_, out, _ := w.ctl(t, "deadletters", "show", "4")
+		return strings.Contains(out, "bad-")
+	})
+	if code, out, _ = w.ctl(t, "deadletters", "drop", "--all", "--yes", "-o", "json"); code != exitOK || !strings.Contains(out, `"done": true`) {
+		t.Errorf("drop: %d\n%s", code, out)
+	}
+	if n, err := w.client.Namespace().DeadLetters(t.Context()); err != nil || n != 0 {
+		t.Errorf("%d are left, %v", n, err)
+	}
+}
+
+func TestDeadLetterCommandsRefuseWhatTheyCannotMean(t *testing.T) {
+	w := newTown(t)
+	for _, c := range []struct {
+		code int
+		want string
+		args []string
+	}{
+		{exitNotFound, "no such dead letter", []string{"show", "7"}},
+		{exitNotFound, "no such dead letter", []string{"redrive", "7", "--yes"}},
+		{exitUsage, "must be a positive number", []string{"show", "x"}},
+		{exitUsage, "must be a positive number", []string{"drop", "0"}},
+		{exitUsage, "or --all", []string{"drop"}},
+		{exitUsage, "or --all", []string{"redrive", "1", "--all"}},
+		{exitUsage, "go with --all", []string{"redrive", "1", "-d", "greet"}},
+		{exitUsage, "goes with --definition", []string{"list", "--id", "x"}},
+		{exitUsage, "--limit", []string{"list", "--limit", "0"}},
+	} {
+		code, out, text := w.ctl(t, append([]string{"deadletters"}, c.args...)...)
+		if code != c.code || out != "" || !strings.Contains(text, c.want) {
+			t.Errorf("deadletters %q: exit %d, want %d with %q\n%s%s", c.args, code, c.code, c.want, out, text)
+		}
+	}
+}
