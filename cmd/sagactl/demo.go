@@ -4,15 +4,21 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"github.com/jetsaga/jetsaga/engine"
 	"github.com/jetsaga/jetsaga/examples/order/shop"
+	"github.com/jetsaga/jetsaga/saga"
 	"github.com/jetsaga/jetsaga/streams/embedded"
 )
 
@@ -57,7 +63,7 @@ func (a *app) demo() *cobra.Command {
 }
 
 func (a *app) runDemo(ctx context.Context, f demoFlags) (err error) {
-	if err := checkPortFlag(f.port); err != nil {
+	if err := checkPortFlag("--port", f.port); err != nil {
 		return err
 	}
 	orders, task, err := a.loadOrders(f)
@@ -82,11 +88,16 @@ func (a *app) runDemo(ctx context.Context, f demoFlags) (err error) {
 	if !a.json() {
 		a.printf("%s orders in %s\n", site.verb(), f.data)
 	}
-	result, err := a.runOrders(ctx, server, services, orders)
+	rdb, url, stopRedis, err := a.localRedis(ctx, 0)
+	if err != nil {
+		return err
+	}
+	defer stopRedis()
+	result, err := a.runOrders(ctx, server, rdb, services, orders)
 	if err != nil {
 		return interrupted(ctx, err)
 	}
-	result.Resumed, result.Server, result.Data = site.resumed, server.ClientURL(), f.data
+	result.Resumed, result.Server, result.Redis, result.Data = site.resumed, server.ClientURL(), url, f.data
 	if err := a.showResult(result, f.keep); err != nil {
 		return err
 	}
@@ -140,16 +151,31 @@ type demoResult struct {
 	Resumed    bool          `json:"resumed"`
 	Ended      int           `json:"ended"` // sagas that ended in this run
 	Seconds    float64       `json:"seconds"`
+	Models     statusCounts  `json:"read_models"` // orders by status, as the read models have them
 	Server     string        `json:"server"`
+	Redis      string        `json:"redis,omitempty"` // of this process
 	Data       string        `json:"data"`
 	took       time.Duration // the seconds
+}
+
+// statusCounts are numbers of sagas.
+type statusCounts map[saga.Status]int64
+
+func (c statusCounts) String() string {
+	var parts []string
+	for _, status := range slices.Sorted(maps.Keys(c)) {
+		parts = append(parts, fmt.Sprintf("%d %s", c[status], status))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // good reports whether the books balance and every order has come to an end that needs nobody.
 func (r demoResult) good() bool { return r.Reconciled && r.Report.Count(unfinished...) == 0 }
 
 // runOrders starts a worker and all orders, waits for their ends, and reconciles.
-func (a *app) runOrders(ctx context.Context, server *embedded.Server, services *shop.Shop, orders []shop.Order) (demoResult, error) {
+func (a *app) runOrders(
+	ctx context.Context, server *embedded.Server, rdb redis.UniversalClient, services *shop.Shop, orders []shop.Order,
+) (demoResult, error) {
 	def, err := services.Definition()
 	if err != nil {
 		return demoResult{}, err
@@ -164,6 +190,7 @@ func (a *app) runOrders(ctx context.Context, server *embedded.Server, services *
 	if err != nil {
 		return demoResult{}, err
 	}
+	conf.Redis = rdb
 	run, err := newDemoRun(ctx, conf, def, orders)
 	if err != nil {
 		return demoResult{}, err
@@ -173,6 +200,10 @@ func (a *app) runOrders(ctx context.Context, server *embedded.Server, services *
 	outcomes, err := run.all(ctx, progress)
 	took := time.Since(began)
 	progress.close()
+	var models statusCounts
+	if err == nil {
+		models, err = run.models(ctx, outcomes)
+	}
 	if stopErr := run.stop(); err == nil {
 		err = stopErr
 	}
@@ -181,7 +212,7 @@ func (a *app) runOrders(ctx context.Context, server *embedded.Server, services *
 	}
 	report, err := services.Reconcile(outcomes)
 	return demoResult{
-		Report: report, Reconciled: report.Reconciled(), Ended: int(run.ends.Load()), Seconds: took.Seconds(), took: took,
+		Report: report, Reconciled: report.Reconciled(), Ended: int(run.ends.Load()), Seconds: took.Seconds(), took: took, Models: models,
 	}, err
 }
 
@@ -193,6 +224,7 @@ func (a *app) showResult(r demoResult, keep bool) error {
 		return err
 	}
 	a.printf("\n%d orders ended in %v: %.0f sagas/s.\n", r.Ended, r.took.Round(10*time.Millisecond), float64(r.Ended)/r.Seconds)
+	a.printf("The read models agree: %v.\n", r.Models)
 	if before := r.Report.Orders - r.Ended; r.Resumed && before > 0 {
 		a.printf("%d had ended before this run.\n", before)
 	}
@@ -202,6 +234,9 @@ func (a *app) showResult(r demoResult, keep bool) error {
 	if keep {
 		a.printf("\nThe server stays up at %s until Ctrl-C. Try:\n\n  export NATS_URL=%s\n"+
 			"  sagactl history place-order order-000001\n  sagactl doctor --deep\n", r.Server, r.Server)
+		if r.Redis != "" {
+			a.printf("\n  export REDIS_URL=%s\n  sagactl list place-order --status compensated --limit 5\n  sagactl steps place-order\n", r.Redis)
+		}
 		return nil
 	}
 	a.printf("Look at single orders: sagactl demo --keep\n")

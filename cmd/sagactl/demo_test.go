@@ -19,7 +19,7 @@ import (
 func TestTheDemoReconciles(t *testing.T) {
 	dir := t.TempDir()
 	code, out, errs := ctl(t, "demo", "--orders", "200", "--data", dir)
-	if code != exitOK || !strings.Contains(out, "Reconciled") || !strings.Contains(out, "card declined") {
+	if code != exitOK || !strings.Contains(out, "Reconciled") || !strings.Contains(out, "card declined") || !strings.Contains(out, "The read models agree") {
 		t.Fatalf("exit %d\n%s%s", code, out, errs)
 	}
 	// A finished demo's directory is begun anew.
@@ -244,7 +244,7 @@ func TestADirectoryGoesOnFromWhateverAKillLeft(t *testing.T) {
 }
 
 func TestDevServesUntilItIsInterrupted(t *testing.T) {
-	p := testutil.StartProcess(t, "sagactl", "dev", "--port", "-1")
+	p := testutil.StartProcess(t, "sagactl", "dev", "--port", "-1", "--redis-port", "-1")
 	url := p.WaitLine("NATS with JetStream listens on")
 	if code, _, errs := ctl(t, "get", "a", "b", "-s", url); code != exitServer || !strings.Contains(errs, "no sagas here") {
 		t.Errorf("exit %d\n%s", code, errs)

@@ -1,13 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jetsaga/jetsaga/engine"
 	"github.com/jetsaga/jetsaga/examples/order/shop"
+	"github.com/jetsaga/jetsaga/projections"
 	"github.com/jetsaga/jetsaga/saga"
 )
 
@@ -20,6 +25,7 @@ const underWay = 256
 // demoRun is a worker, and the orders that it is given.
 type demoRun struct {
 	engine *engine.Engine
+	client *engine.Client
 	sagas  engine.Sagas[shop.Order]
 	orders []shop.Order
 	ended  chan error // of the engine's Run
@@ -37,7 +43,7 @@ func newDemoRun(ctx context.Context, conf engine.Config, def *saga.Definition[sh
 	if err != nil {
 		return nil, err
 	}
-	r.sagas = engine.For(client, def)
+	r.client, r.sagas = client, engine.For(client, def)
 	if r.engine, err = engine.New(conf); err != nil {
 		return nil, err
 	}
@@ -83,6 +89,45 @@ func (r *demoRun) all(ctx context.Context, p *progress) ([]shop.Outcome, error) 
 		return nil
 	})
 	return outcomes, err
+}
+
+// modelsPatience bounds the wait for the read models, which are mostly milliseconds behind.
+const modelsPatience = 30 * time.Second
+
+// models counts the orders by status in the read models, once these have got to the end of all orders.
+func (r *demoRun) models(ctx context.Context, outcomes []shop.Outcome) (statusCounts, error) {
+	ctx, cancel := context.WithTimeout(ctx, modelsPatience)
+	defer cancel()
+	want := statusCounts{}
+	for _, o := range outcomes {
+		want[o.Status]++
+	}
+	var err error
+	for ticker := time.NewTicker(10 * time.Millisecond); ; {
+		var got statusCounts
+		if got, err = r.count(ctx, want); err == nil && maps.Equal(got, want) {
+			ticker.Stop()
+			return got, nil
+		}
+		select {
+		case <-ctx.Done():
+			ticker.Stop()
+			return got, fmt.Errorf("the read models do not agree: they have %v, the orders are %v: %w", got, want, cmp.Or(err, ctx.Err()))
+		case <-ticker.C:
+		}
+	}
+}
+
+func (r *demoRun) count(ctx context.Context, statuses statusCounts) (statusCounts, error) {
+	got := statusCounts{}
+	for status := range statuses {
+		n, err := r.client.Count(ctx, projections.Query{Definition: r.sagas.Key("").Definition, Statuses: []saga.Status{status}})
+		if err != nil {
+			return got, err
+		}
+		got[status] = n
+	}
+	return got, nil
 }
 
 // each calls do with the index of every order, many at a time, and gives the first error.

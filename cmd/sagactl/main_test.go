@@ -240,6 +240,7 @@ func TestWhatGoesWrongIsOneLineAndACode(t *testing.T) {
 		{exitUsage, "--orders", []string{"demo", "--orders", "0"}},
 		{exitUsage, "--port", []string{"demo", "--port", "0"}},
 		{exitUsage, "--port", []string{"dev", "--port", "70000"}},
+		{exitUsage, "--redis-port", []string{"dev", "--redis-port", "0"}},
 		{exitKnown, "address already in use", []string{"dev", "--port", port(t, w.server)}},
 		{exitKnown, "address already in use", []string{"demo", "-o", "json", "--port", port(t, w.server), "--data", t.TempDir()}},
 		{exitUsage, "no such file", []string{"demo", "--input", "/does/not/exist"}},
