@@ -23,6 +23,7 @@ type actor struct {
 	waiting bool
 	until   time.Time // zero: for as long as it takes
 	poked   bool
+	lost    []func() // what to do should it leave before the results of its attempts are stored, the last first
 }
 
 // step carries out one action.
@@ -93,6 +94,7 @@ func (a *actor) append(action saga.Action) {
 		panic(fmt.Sprintf("sagatest: saga %s: %v", a.m.key, err))
 	}
 	w.commits++
+	a.lost = nil
 	if action.Poke != "" {
 		w.poke(action.Poke)
 	}
@@ -205,6 +207,9 @@ func (a *actor) die() {
 }
 
 func (a *actor) leave() {
+	for _, restore := range slices.Backward(a.lost) {
+		restore()
+	}
 	if a.m.holder == a {
 		a.m.holder = nil
 	}

@@ -124,7 +124,7 @@ func checkEnded(t *testing.T, when string, k *sagatest.Kit) {
 		}
 	}
 	for _, err := range k.Rejected() {
-		if strings.Contains(err.Error(), "does not fit") {
+		if strings.Contains(err.Error(), "the log does not fit") {
 			t.Errorf("%s: %v", when, err)
 		}
 	}
@@ -133,7 +133,8 @@ func checkEnded(t *testing.T, when string, k *sagatest.Kit) {
 // A saga that is cancelled, at whatever moment, and with a crash beside it, ends; and what it has done is undone, unless it
 // had passed its pivot or had ended.
 func TestEveryConstructCanBeCancelledAtEveryCommit(t *testing.T) {
-	for _, sc := range scenarios() {
+	t.Parallel()
+	for _, sc := range everyScenario() {
 		t.Run(sc.name, func(t *testing.T) {
 			_, definitions := sc.definitions(t)
 			sc.interrupted(t, func(_ *sagatest.Kit, s *sagatest.Saga[trip]) { s.Cancel() },
@@ -149,7 +150,8 @@ func TestEveryConstructCanBeCancelledAtEveryCommit(t *testing.T) {
 // A pause changes nothing but the time at which things happen. The command that ends it may come before the one that begins it, if a
 // worker dies with that; an operator sees it then, and ends the pause again.
 func TestEveryConstructCanBePausedAtEveryCommit(t *testing.T) {
-	for _, sc := range scenarios() {
+	t.Parallel()
+	for _, sc := range everyScenario() {
 		t.Run(sc.name, func(t *testing.T) {
 			_, definitions := sc.definitions(t)
 			resume := func(s *sagatest.Saga[trip]) { s.Send(saga.Resume{Order: s.Order()}) }
@@ -173,7 +175,8 @@ func TestEveryConstructCanBePausedAtEveryCommit(t *testing.T) {
 
 // A saga that is terminated at any moment does nothing more, and its children go their own way.
 func TestEveryConstructCanBeTerminatedAtEveryCommit(t *testing.T) {
-	for _, sc := range scenarios() {
+	t.Parallel()
+	for _, sc := range everyScenario() {
 		t.Run(sc.name, func(t *testing.T) {
 			sc.interrupted(t, func(_ *sagatest.Kit, s *sagatest.Saga[trip]) { s.Send(saga.Terminate{Order: s.Order()}) },
 				func(t *testing.T, when string, k *sagatest.Kit, _ *sagatest.Saga[trip]) {
@@ -186,7 +189,8 @@ func TestEveryConstructCanBeTerminatedAtEveryCommit(t *testing.T) {
 
 // A saga that was taken back to any version of its log, from wherever it was, comes to an end again.
 func TestEveryConstructCanBeResetToEveryVersion(t *testing.T) {
-	for _, sc := range scenarios() {
+	t.Parallel()
+	for _, sc := range everyScenario() {
 		t.Run(sc.name, func(t *testing.T) {
 			def, definitions := sc.definitions(t)
 			whole := sagatest.New(quiet{t}, definitions...)
@@ -215,8 +219,9 @@ func TestEveryConstructCanBeResetToEveryVersion(t *testing.T) {
 
 // Two crashes, wherever they are, are no worse than one.
 func TestEveryConstructOutlivesEveryPairOfCrashes(t *testing.T) {
-	for _, sc := range scenarios() {
-		if sc.ordered {
+	t.Parallel()
+	for _, sc := range everyScenario() {
+		if sc.ordered || sc.varies {
 			continue // two crashes may turn the order of two commands around
 		}
 		t.Run(sc.name, func(t *testing.T) {
@@ -225,7 +230,7 @@ func TestEveryConstructOutlivesEveryPairOfCrashes(t *testing.T) {
 			sc.finish(whole, sc.start(whole, def))
 			want := outcome(whole)
 			for first := 1; first <= whole.Commits(); first++ {
-				for second := first; second <= min(first+4, whole.Commits()+1); second++ {
+				for second := first; second <= first+1; second++ {
 					for way := range 4 {
 						k := sagatest.New(quiet{t}, definitions...)
 						s := sc.start(k, def)

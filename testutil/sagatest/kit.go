@@ -17,6 +17,8 @@ type Kit struct {
 	w     *world
 	stubs map[string]func(info saga.Info) error
 	ids   int
+
+	attempting *actor // whose attempt a stub is asked about
 }
 
 // New gives a kit that knows the definitions: those of children, too.
@@ -38,6 +40,7 @@ func (k *Kit) call(a *actor, action saga.Action, info saga.Info) saga.Result {
 		stub = k.stubs[saga.StepName(name)]
 	}
 	if stub != nil {
+		k.attempting = a
 		if err := stub(info); err != nil {
 			return saga.Result{Err: err}
 		}
@@ -45,8 +48,9 @@ func (k *Kit) call(a *actor, action saga.Action, info saga.Info) saga.Result {
 	return a.attempt(action, info)
 }
 
-// Fail has the next attempts of a step fail with these errors, one each, before its handler is called again. The step is given
-// by its name or, in loops and over items, by its key; an undo as "undo " and the step.
+// Fail has the next attempts of a step fail with these errors, one each, before its handler is called again. An attempt whose
+// result was lost with its worker does not count: what is made in its place fails as it did. The step is given by its name or,
+// in loops and over items, by its key; an undo as "undo " and the step.
 func (k *Kit) Fail(step string, errs ...error) {
 	k.Stub(step, func(saga.Info) error {
 		if len(errs) == 0 {
@@ -54,6 +58,7 @@ func (k *Kit) Fail(step string, errs ...error) {
 		}
 		err := errs[0]
 		errs = errs[1:]
+		k.attempting.lost = append(k.attempting.lost, func() { errs = append([]error{err}, errs...) })
 		return err
 	})
 }
