@@ -28,7 +28,8 @@ func (e *redisDownError) Error() string {
 }
 func (e *redisDownError) Unwrap() error { return e.err }
 
-// dialRedis connects to where the read models are. A URL with addr= names further nodes of a cluster.
+// dialRedis connects to where the read models are. A URL with addr= names further nodes of a cluster,
+// one with master_name= is of Sentinels.
 func (a *app) dialRedis(ctx context.Context) (redis.UniversalClient, error) {
 	address := a.redis
 	if address == "" {
@@ -42,18 +43,7 @@ func (a *app) dialRedis(ctx context.Context) (redis.UniversalClient, error) {
 		return nil, usagef("--redis, or %s, is no address such as redis://localhost:6379/0", redisVariable)
 	}
 	logging.Disable() // what fails is told once
-	var rdb redis.UniversalClient
-	if u.Query().Has("addr") {
-		var opts *redis.ClusterOptions
-		if opts, err = redis.ParseClusterURL(address); err == nil {
-			rdb = redis.NewClusterClient(opts)
-		}
-	} else {
-		var opts *redis.Options
-		if opts, err = redis.ParseURL(address); err == nil {
-			rdb = redis.NewClient(opts)
-		}
-	}
+	rdb, err := openRedis(u, address)
 	if err != nil {
 		return nil, usagef("--redis, or %s, does not suit: see docs/read-models.md for its form", redisVariable)
 	}
@@ -64,6 +54,30 @@ func (a *app) dialRedis(ctx context.Context) (redis.UniversalClient, error) {
 		return nil, &redisDownError{u.Host, err}
 	}
 	return rdb, nil
+}
+
+// openRedis gives a client for an address: of the master that Sentinels know by name, of a cluster, or of one server.
+func openRedis(u *url.URL, address string) (redis.UniversalClient, error) {
+	switch query := u.Query(); {
+	case query.Has("master_name"):
+		opts, err := redis.ParseFailoverURL(address)
+		if err != nil {
+			return nil, err
+		}
+		return redis.NewFailoverClient(opts), nil
+	case query.Has("addr"):
+		opts, err := redis.ParseClusterURL(address)
+		if err != nil {
+			return nil, err
+		}
+		return redis.NewClusterClient(opts), nil
+	default:
+		opts, err := redis.ParseURL(address)
+		if err != nil {
+			return nil, err
+		}
+		return redis.NewClient(opts), nil
+	}
 }
 
 // modelled is a client with read models.
