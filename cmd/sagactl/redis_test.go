@@ -58,7 +58,6 @@ func TestRedisIsReachedBySentinels(t *testing.T) {
 		t.Fatal(err)
 	}
 	sentinel := freePort(t)
-	//nolint:gosec // the arguments are the test's own
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "redis-server", conf, "--sentinel", "--port", sentinel, "--bind", "127.0.0.1")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
