@@ -17,6 +17,10 @@ type Record struct {
 	Data     []byte
 	Sequence uint64    // in its stream
 	Time     time.Time // when it was stored
+	// Purged: the saga was purged from its stream; whatever was told of it before is void.
+	Purged bool
+	// Restored: the saga had been exported, and this was told before by the stream that it was exported from.
+	Restored bool
 }
 
 // Shard gives the shard of the record's saga.

@@ -318,6 +318,9 @@ func summarize(key saga.Key, records []Record) *Summary { //nolint:gocognit // o
 		}
 		return 0
 	})
+	if i := slices.IndexFunc(records, func(r Record) bool { return r.Purged }); i >= 0 {
+		records = records[i+1:]
+	}
 	// The log of a saga that never ends begins with what cannot be read by itself, once it was compacted.
 	var commits []saga.Commit
 	first := -1

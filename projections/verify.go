@@ -123,6 +123,10 @@ func (v *verifier) scan(ctx context.Context, stream string) (map[shard.Shard]map
 		if sagas[at] == nil {
 			sagas[at] = map[saga.Key]*Summary{}
 		}
+		if r.Purged {
+			delete(sagas[at], r.Key)
+			return nil
+		}
 		was, known := sagas[at][r.Key]
 		if known && was == nil {
 			return nil

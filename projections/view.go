@@ -242,30 +242,16 @@ func (w *viewWriter) apply(ctx context.Context, records []Record) error {
 	if err != nil {
 		return err
 	}
-	writes := &Writes{prefix: w.prefix()}
-	var of []Event // whose each command is
-	for i := range commits {
-		c := &commits[i]
-		if c.commit.Version <= versions[member(c.key)] {
-			continue // a copy from a shard that was moved
-		}
-		versions[member(c.key)] = c.commit.Version
-		for _, event := range c.commit.Events {
-			e := Event{Key: c.key, Version: c.commit.Version, Time: c.commit.Time, Event: event}
-			if err := w.view.Apply(writes, e); err != nil {
-				return fmt.Errorf("saga %s, version %d: %w", e.Key, e.Version, err)
-			}
-			for len(of) < len(writes.commands) {
-				of = append(of, e)
-			}
-		}
+	writes, of, err := w.tell(commits, versions)
+	if err != nil {
+		return err
 	}
 	last := records[len(records)-1].Sequence
 	keys := []string{w.prefix() + ".at", w.prefix() + ".versions"}
 	args := []any{w.stream, strconv.FormatUint(w.at, 10), strconv.FormatUint(last, 10)}
 	args = append(args, len(versions))
-	for name, version := range versions {
-		args = append(args, name, version)
+	for name, told := range versions {
+		args = append(args, name, told.String())
 	}
 	named := map[string]bool{}
 	for _, command := range writes.commands {
@@ -301,10 +287,61 @@ func (w *viewWriter) apply(ctx context.Context, records []Record) error {
 	return w.setAside(ctx, poisoned)
 }
 
+// tell tells the view of commits, and gives what it writes and of which event each command is. It raises versions.
+func (w *viewWriter) tell(commits []decodedCommit, versions map[string]toldOf) (writes *Writes, of []Event, err error) {
+	writes = &Writes{prefix: w.prefix()}
+	for i := range commits {
+		c := &commits[i]
+		told := versions[member(c.key)]
+		if c.purged {
+			versions[member(c.key)] = toldOf{told.version, true}
+			continue
+		}
+		if c.commit.Version <= told.version && (c.restored || !told.purged) {
+			continue // a copy from a shard that was moved, or one that was exported
+		}
+		versions[member(c.key)] = toldOf{version: c.commit.Version}
+		for _, event := range c.commit.Events {
+			e := Event{Key: c.key, Version: c.commit.Version, Time: c.commit.Time, Event: event}
+			if err := w.view.Apply(writes, e); err != nil {
+				return nil, nil, fmt.Errorf("saga %s, version %d: %w", e.Key, e.Version, err)
+			}
+			for len(of) < len(writes.commands) {
+				of = append(of, e)
+			}
+		}
+	}
+	return writes, of, nil
+}
+
 // decodedCommit is a commit of a saga.
 type decodedCommit struct {
-	key    saga.Key
-	commit saga.Commit
+	key      saga.Key
+	commit   saga.Commit
+	purged   bool // there is no commit: the saga was purged
+	restored bool
+}
+
+// toldOf is up to which version a view was told of a saga. When the saga is purged, that is kept: should it be restored, the
+// view is not told again. But whatever else comes then is of another saga that has its id.
+type toldOf struct {
+	version uint64
+	purged  bool
+}
+
+// String is what Redis keeps: the version, with a minus sign for a saga that was purged.
+func (t toldOf) String() string {
+	text := strconv.FormatUint(t.version, 10)
+	if t.purged {
+		text = "-" + text
+	}
+	return text
+}
+
+func parseTold(text string) (t toldOf, err error) {
+	text, t.purged = strings.CutPrefix(text, "-")
+	t.version, err = strconv.ParseUint(text, 10, 64)
+	return t, err
 }
 
 // decode gives the commits that the view is to be told of.
@@ -314,22 +351,26 @@ func (w *viewWriter) decode(records []Record) (commits []decodedCommit, poisoned
 		if !r.Commit || len(w.view.Definitions) > 0 && !slices.Contains(w.view.Definitions, r.Key.Definition) {
 			continue
 		}
+		if r.Purged {
+			commits = append(commits, decodedCommit{key: r.Key, purged: true})
+			continue
+		}
 		c, err := decodeCommit(r.Data)
 		if err != nil {
 			poisoned = append(poisoned, Poison{Saga: member(r.Key), Key: r.Key, Stream: w.stream, Sequence: r.Sequence,
 				Commit: true, Time: r.Time, Reason: cut(err.Error())})
 			continue
 		}
-		commits = append(commits, decodedCommit{r.Key, c})
+		commits = append(commits, decodedCommit{key: r.Key, commit: c, restored: r.Restored})
 	}
 	return commits, poisoned
 }
 
 // versions reads up to which version of each saga the view was told.
-func (w *viewWriter) versions(ctx context.Context, commits []decodedCommit) (map[string]uint64, error) {
-	versions := map[string]uint64{}
+func (w *viewWriter) versions(ctx context.Context, commits []decodedCommit) (map[string]toldOf, error) {
+	versions := map[string]toldOf{}
 	for i := range commits {
-		versions[member(commits[i].key)] = 0
+		versions[member(commits[i].key)] = toldOf{}
 	}
 	if len(versions) == 0 {
 		return versions, nil
@@ -341,7 +382,7 @@ func (w *viewWriter) versions(ctx context.Context, commits []decodedCommit) (map
 	}
 	for i, value := range values {
 		if text, ok := value.(string); ok {
-			if versions[members[i]], err = strconv.ParseUint(text, 10, 64); err != nil {
+			if versions[members[i]], err = parseTold(text); err != nil {
 				return nil, fmt.Errorf("reading the version of %s: %w", members[i], err)
 			}
 		}

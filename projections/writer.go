@@ -125,10 +125,13 @@ func (w *writer) apply(ctx context.Context, b Batch) error { //nolint:gocognit /
 			if err != nil {
 				return err
 			}
-			// What was purged meanwhile is left as it is, for the purge to forget.
+			// What was purged meanwhile is left as it is: a record that is yet to come tells of it.
 			if now := summarize(key, records); now != nil {
 				f.now = now
 			}
+		}
+		if f.now == nil && f.was != nil { // purged
+			sw.changes = append(sw.changes, change{member(key), f.was, nil})
 		}
 		if f.now != nil && (f.was == nil || f.was.token() != f.now.token() || f.was.Damaged != f.now.Damaged) {
 			sw.changes = append(sw.changes, change{member(key), f.was, f.now})
@@ -199,6 +202,10 @@ func (w *writer) gather(ctx context.Context, b Batch) (folds map[saga.Key]*fold,
 
 // take applies a record. An error is why it cannot be read.
 func (f *fold) take(key saga.Key, r *Record) error {
+	if r.Purged {
+		f.now, f.reread = nil, false
+		return nil
+	}
 	if !r.Commit {
 		c, err := saga.DecodeCommand(r.Data)
 		if start, ok := c.(saga.Start); ok && err == nil {

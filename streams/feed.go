@@ -506,7 +506,7 @@ func (s *session) take(m *nats.Msg, begun bool) error {
 		return errDisorder
 	}
 	s.next, s.last, s.pending, s.replies = s.next+1, a.stream, a.pending, m.Reply
-	if r, ok := s.f.n.newRecord(m.Subject, m.Data, a.stream, a.at); ok {
+	if r, ok := s.f.n.newRecord(m.Subject, m.Header, m.Data, a.stream, a.at); ok {
 		s.waiting = append(s.waiting, r)
 	}
 	return nil

@@ -151,6 +151,9 @@ func (l *Log) Load(ctx context.Context, key saga.Key, c saga.Consistency) (saga.
 	if err != nil {
 		return saga.Log{}, err
 	}
+	if last.Header.Get(HeaderHistoric) == historicRestoring {
+		return saga.Log{}, errRestoring(key)
+	}
 	if begins(commit) {
 		return saga.Log{Commits: []saga.Commit{commit}, Revision: last.Sequence, Base: last.Sequence}, nil
 	}
@@ -230,13 +233,13 @@ func assemble(key saga.Key, messages []stored, last uint64) (log saga.Log, whole
 }
 
 // History gives a saga's whole log, oldest first, as of the call; that of a saga that never ends begins with a snapshot,
-// once it was compacted. A saga without commits has none.
+// once it was compacted. A saga without commits has none, nor has one that was purged.
 func (l *Log) History(ctx context.Context, key saga.Key) ([]saga.Commit, error) {
 	messages, _, err := l.n.all(ctx, l.n.stream(key), l.n.subjects.commits(key))
 	if err != nil {
 		return nil, fmt.Errorf("saga %s: reading its history: %w", key, err)
 	}
-	if len(messages) == 0 {
+	if len(messages) == 0 || messages[len(messages)-1].Header.Get(HeaderHistoric) == historicPurged {
 		return nil, nil
 	}
 	commits := make([]saga.Commit, 0, len(messages))

@@ -149,6 +149,13 @@ func (p *Puller) command(m *nats.Msg) {
 		p.left--
 	}
 	p.mu.Unlock()
+	if err == nil && m.Header.Get(HeaderHistoric) != "" {
+		_ = d.Ack() // should it be lost, it comes again
+		if lent {
+			p.handlers.Returned(p, 1, nil)
+		}
+		return
+	}
 	switch {
 	case err != nil && lent:
 		p.handlers.Returned(p, 1, err)

@@ -33,14 +33,15 @@ func pull(t *testing.T, ns *streams.Namespace, slots int) chan *streams.Delivery
 	return deliveries
 }
 
-func await(t *testing.T, deliveries chan *streams.Delivery) *streams.Delivery {
+// await waits for one value.
+func await[T any](t *testing.T, c <-chan T) T {
 	t.Helper()
 	select {
-	case d := <-deliveries:
-		return d
+	case v := <-c:
+		return v
 	case <-time.After(patience):
-		t.Fatal("nothing is delivered")
-		return nil
+		t.Fatal("waited in vain")
+		panic("unreachable")
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/jetsaga/jetsaga/saga"
 )
 
@@ -18,15 +20,26 @@ type Record struct {
 	Data     []byte
 	Sequence uint64    // in its stream
 	Time     time.Time // when it was stored; a move of its shard changes it
+	// Purged: in place of the saga's log there is only a tombstone from here on. Data says nothing more of the saga.
+	Purged bool
+	// Restored: this was exported, and is told again.
+	Restored bool
 }
 
-// newRecord reads a message of a saga's subjects; ok is false for any other.
-func (n *Namespace) newRecord(subject string, data []byte, sequence uint64, at time.Time) (r Record, ok bool) {
+// newRecord reads a message of a saga's subjects; ok is false for any other, and for what a purge leaves among commands.
+func (n *Namespace) newRecord(subject string, h nats.Header, data []byte, sequence uint64, at time.Time) (r Record, ok bool) {
 	key, last, err := n.subjects.parse(subject)
 	if err != nil || last != commandToken && last != commitToken {
 		return r, false
 	}
-	return Record{Key: key, Commit: last == commitToken, Data: data, Sequence: sequence, Time: at}, true
+	historic := h.Get(HeaderHistoric)
+	if last == commandToken && (historic == historicPurging || historic == historicPurged) {
+		return r, false
+	}
+	return Record{
+		Key: key, Commit: last == commitToken, Data: data, Sequence: sequence, Time: at,
+		Purged: historic == historicPurged, Restored: historic == historicRestoring || historic == historicKept,
+	}, true
 }
 
 // ackInfo is what the acknowledgement subject of a delivery tells.
@@ -71,7 +84,7 @@ func (n *Namespace) Records(ctx context.Context, key saga.Key) ([]Record, error)
 			return nil, fmt.Errorf("saga %s: reading its records: %w", key, err)
 		}
 		for _, m := range messages {
-			if r, ok := n.newRecord(m.Subject, m.Data, m.Sequence, time.Time{}); ok {
+			if r, ok := n.newRecord(m.Subject, m.Header, m.Data, m.Sequence, time.Time{}); ok {
 				records = append(records, r)
 			}
 		}

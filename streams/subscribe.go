@@ -92,6 +92,9 @@ func (n *Namespace) subscribe(ctx context.Context, stream string, conf jetstream
 			}
 			return err
 		}
+		if m.Headers().Get(HeaderHistoric) == historicPurged {
+			continue
+		}
 		key, _, err := n.subjects.parse(m.Subject())
 		if err != nil {
 			return err

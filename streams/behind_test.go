@@ -1,0 +1,95 @@
+package streams_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/jetsaga/jetsaga/streams"
+	"github.com/jetsaga/jetsaga/testutil"
+)
+
+// send publishes a message with headers.
+func send(t *testing.T, ns *streams.Namespace, subject string, header map[string][]string, data []byte) {
+	t.Helper()
+	if _, err := ns.JetStream().PublishMsg(t.Context(), &nats.Msg{Subject: subject, Header: header, Data: data}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhoHasNotReadAStreamIsNamed(t *testing.T) {
+	ns := ensureOn(t, testutil.Connect(t, testutil.NATS(t)), streams.Config{Streams: 1})
+	stream := ns.Streams()[0]
+	behind := func() map[string]streams.Behind {
+		found, err := ns.Behind(t.Context(), stream, func(name string) bool { return name == "ignored" })
+		if err != nil {
+			t.Fatal(err)
+		}
+		byName := map[string]streams.Behind{}
+		for _, b := range found {
+			byName[b.Name] = b
+		}
+		return byName
+	}
+	pull(t, ns, 1)
+	js := ns.JetStream()
+	for _, conf := range []jetstream.ConsumerConfig{
+		{Durable: "all", AckPolicy: jetstream.AckExplicitPolicy},
+		{Durable: "ignored", AckPolicy: jetstream.AckExplicitPolicy},
+		{Durable: "outbox", AckPolicy: jetstream.AckExplicitPolicy, FilterSubject: "saga.default.*.*.*.out.>"},
+		{Name: "passing", AckPolicy: jetstream.AckExplicitPolicy, InactiveThreshold: time.Minute},
+	} {
+		if _, err := js.CreateConsumer(t.Context(), stream, conf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found := behind(); len(found) != 0 {
+		t.Errorf("of an empty stream are behind: %v", found)
+	}
+	ended(t, ns, "o-1")
+	found := behind()
+	if len(found) != 2 || found["consumer all"].OutboxOnly || !found["consumer outbox"].OutboxOnly {
+		t.Errorf("behind are: %v", found)
+	}
+	c, err := js.Consumer(t.Context(), stream, "outbox")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := c.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.DoubleAck(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if found := behind(); len(found) != 1 {
+		t.Errorf("behind are: %v", found)
+	}
+}
+
+func TestAStreamThatHasNotTakenAnOutboxIsNamed(t *testing.T) {
+	ns := ensureOn(t, testutil.Connect(t, testutil.NATS(t)), streams.Config{Streams: 1})
+	ended(t, ns, "o-1")
+	_, err := ns.JetStream().CreateStream(t.Context(), jetstream.StreamConfig{Name: "EVENTS", Sources: ns.OutboxSources("events"), Storage: jetstream.MemoryStorage})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		found, err := ns.Behind(ctx, ns.Streams()[0], func(string) bool { return false })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(found) == 0 {
+			return
+		}
+		if found[0].Name != "stream EVENTS" || !found[0].OutboxOnly {
+			t.Fatalf("behind are: %v", found)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
