@@ -23,9 +23,16 @@ var ErrNotFound = errors.New("no such saga")
 type AlreadyStartedError struct {
 	Key saga.Key
 	Run string // the latest run
+	// PurgedAt is when the saga was purged, zero for one that was not. Its id is free again when it is remembered no more;
+	// until then it cannot be run again either.
+	PurgedAt time.Time
 }
 
 func (e *AlreadyStartedError) Error() string {
+	if !e.PurgedAt.IsZero() {
+		return fmt.Sprintf("saga %s was started before, as run %s, and was purged at %s; choose another id",
+			e.Key, e.Run, e.PurgedAt.UTC().Format(time.RFC3339))
+	}
 	return fmt.Sprintf("saga %s was started before, as run %s", e.Key, e.Run)
 }
 
@@ -48,6 +55,23 @@ func (e *EndedError) Error() string {
 	}
 	return msg
 }
+
+// PurgedError tells that a saga has been, and was purged by [Retention]. It is an [ErrNotFound].
+type PurgedError struct {
+	Key      saga.Key
+	Run      string
+	Status   saga.Status // how it ended
+	EndedAt  time.Time
+	PurgedAt time.Time
+}
+
+func (e *PurgedError) Error() string {
+	return fmt.Sprintf("saga %s was purged at %s; it had ended %s at %s",
+		e.Key, e.PurgedAt.UTC().Format(time.RFC3339), e.Status, e.EndedAt.UTC().Format(time.RFC3339))
+}
+
+// Is reports that there is no such saga any more.
+func (e *PurgedError) Is(target error) bool { return target == ErrNotFound }
 
 // Client starts, reads and cancels sagas of any definition, with the state as JSON. Programs that know the
 // definition use [For]. It is safe for concurrent use and holds nothing that needs closing.
@@ -166,6 +190,16 @@ func (c *Client) startKnown(ctx context.Context, key saga.Key, start saga.Start,
 		starts, last, err := c.starts(ctx, key)
 		if err != nil {
 			return Started{}, err
+		}
+		// After the commands were read: a purge that begins from here on has the server refuse a Start.
+		grave, purged, err := c.tombstone(ctx, key)
+		switch {
+		case err != nil:
+			return Started{}, err
+		case purged && o.known == takeExisting:
+			return Started{Key: key, Run: grave.Run, Existing: true}, nil
+		case purged:
+			return Started{}, &AlreadyStartedError{Key: key, Run: grave.Run, PurgedAt: grave.PurgedAt}
 		}
 		latest, err := c.latestStart(ctx, key, starts)
 		if err != nil {
@@ -292,7 +326,29 @@ func (c *Client) instance(ctx context.Context, key saga.Key) (*saga.Instance, er
 	if err != nil {
 		return nil, err
 	}
-	return saga.Fold(key, log.Commits)
+	return c.fold(ctx, key, log)
+}
+
+// fold gives the saga that a log tells of. One that was purged gives a [*PurgedError].
+func (c *Client) fold(ctx context.Context, key saga.Key, log saga.Log) (*saga.Instance, error) {
+	in, err := saga.Fold(key, log.Commits)
+	if err != nil || !streams.IsPurged(in) {
+		return in, err
+	}
+	grave, _, err := c.tombstone(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	return nil, &PurgedError{Key: key, Run: grave.Run, Status: grave.Status, EndedAt: grave.EndedAt, PurgedAt: grave.PurgedAt}
+}
+
+// tombstone is [streams.Namespace.Tombstone], repeated while the server does not answer.
+func (c *Client) tombstone(ctx context.Context, key saga.Key) (t streams.Tombstone, ok bool, err error) {
+	err = c.retry(ctx, func(ctx context.Context) (err error) {
+		t, ok, err = c.ns.Tombstone(ctx, key)
+		return err
+	})
+	return t, ok, err
 }
 
 // starts is [streams.Namespace.Starts], repeated while the server does not answer.

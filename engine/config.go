@@ -56,6 +56,10 @@ type Config struct {
 	// with Redis keeps them up, beside all others, of which one at a time is active on each stream.
 	NoProjector bool
 
+	// Retention says which sagas are purged after they have ended. Any number of workers may have it; one is at work at a
+	// time. Default: all are kept for ever.
+	Retention Retention
+
 	// Logger takes what the engine has to tell. Default: slog.Default().
 	Logger *slog.Logger
 	// Hooks are called as things happen. Default: none.
@@ -85,9 +89,14 @@ func (c Config) withDefaults() (Config, error) {
 			fault("Name: %w", err)
 		}
 	}
+	retention, err := c.Retention.withDefaults()
+	if err != nil {
+		errs = append(errs, err)
+	}
 	if len(errs) > 0 {
 		return c, errors.Join(errs...)
 	}
+	c.Retention = retention
 	if c.Name == "" {
 		c.Name = hostName()
 	}

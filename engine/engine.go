@@ -83,6 +83,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		return err
 	}
 	defer endProjector()
+	defer retain(ctx, e.conf, ns)()
 	if e.publish(w) {
 		w.drain()
 	}

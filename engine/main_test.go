@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) {
 	os.Exit(testutil.Main(testutil.NoLeaks(m.Run), map[string]testutil.Role{
-		"order-worker": orderWorker, "burner": burner,
+		"order-worker": orderWorker, "burner": burner, "purger": purger,
 	}))
 }
 

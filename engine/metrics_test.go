@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
@@ -50,6 +51,12 @@ func TestMetricsCountWhatHappens(t *testing.T) {
 			t.Errorf("%s is %v, want %v", metric, got[metric], want)
 		}
 	}
+	documented(t, got)
+}
+
+// documented checks that the documentation tells of each metric.
+func documented(t *testing.T, got map[string]float64) {
+	t.Helper()
 	page, err := os.ReadFile("../docs/metrics.md")
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +68,37 @@ func TestMetricsCountWhatHappens(t *testing.T) {
 	}
 }
 
-// collect gives sums, and counts of histograms, by name and attributes.
+func TestARetentionCountsWhatItPurgesAndHolds(t *testing.T) {
+	f := newFleet(t)
+	def := fickle(t)
+	f.engine(engine.Config{}, def)
+	ctx := withPatience(t)
+	travel(ctx, t, f.client(), def, "completed-1", "completed-2", "compensated-1")
+	ns := f.client().Namespace()
+	if _, err := ns.JetStream().CreateConsumer(ctx, ns.Home(key("compensated-1")), jetstream.ConsumerConfig{
+		Durable: "audit", FilterSubject: "saga.default.*.trip.compensated-1.evt"}); err != nil {
+		t.Fatal(err)
+	}
+	reader := metric.NewManualReader()
+	c, err := engine.NewClient(ctx, engine.Config{
+		Conn: f.nc, Logger: quiet(), MeterProvider: metric.NewMeterProvider(metric.WithReader(reader))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := c.Retain(ctx, engine.Retention{Rules: []engine.RetentionRule{
+		{Status: saga.StatusCompleted, Keep: soon}, {Status: saga.StatusCompensated, Keep: soon}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := collect(t, reader)
+	if report.Purged+report.Held != 3 || report.Held == 0 ||
+		got["jetsaga.retention.purged definition=trip,status=completed"] != float64(report.Purged) || got["jetsaga.retention.held "] != float64(report.Held) {
+		t.Errorf("of %+v the meters tell %v", report, got)
+	}
+	documented(t, got)
+}
+
+// collect gives sums, gauges, and counts of histograms, by name and attributes.
 func collect(t *testing.T, r metric.Reader) map[string]float64 {
 	t.Helper()
 	var all metricdata.ResourceMetrics
@@ -73,6 +110,10 @@ func collect(t *testing.T, r metric.Reader) map[string]float64 {
 		for _, m := range scope.Metrics {
 			switch data := m.Data.(type) {
 			case metricdata.Sum[int64]:
+				for _, p := range data.DataPoints {
+					got[m.Name+" "+p.Attributes.Encoded(attribute.DefaultEncoder())] = float64(p.Value)
+				}
+			case metricdata.Gauge[int64]:
 				for _, p := range data.DataPoints {
 					got[m.Name+" "+p.Attributes.Encoded(attribute.DefaultEncoder())] = float64(p.Value)
 				}

@@ -27,7 +27,7 @@ func notes(what string) func(context.Context, *errand) error {
 }
 
 // until waits for a saga to be as it should.
-func until(ctx context.Context, t *testing.T, c *engine.Client, key saga.Key, is func(*saga.Instance) bool) *saga.Instance {
+func until(ctx context.Context, t testing.TB, c *engine.Client, key saga.Key, is func(*saga.Instance) bool) *saga.Instance {
 	t.Helper()
 	for {
 		in, err := c.Get(ctx, key)

@@ -109,7 +109,7 @@ func (w *watch) look(ctx context.Context) (in *saga.Instance, err error) {
 	err = w.c.retry(ctx, func(ctx context.Context) error {
 		log, err := w.c.log.Load(ctx, w.key, saga.Any)
 		if err == nil {
-			in, err = saga.Fold(w.key, log.Commits)
+			in, err = w.c.fold(ctx, w.key, log)
 		}
 		return err
 	})
