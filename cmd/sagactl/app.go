@@ -80,7 +80,7 @@ func (a *app) root() *cobra.Command {
 		&cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: exitHelp},
 	)
 	root.AddCommand(a.operations()...)
-	root.AddCommand(a.list(), a.count(), a.steps(), a.projections(), a.deadletters())
+	root.AddCommand(a.list(), a.count(), a.steps(), a.projections(), a.deadletters(), a.retention(), a.imports())
 	a.prepare(root)
 	return root
 }

@@ -32,8 +32,8 @@ const (
 const exitHelp = `Exit codes:
 
   0    done
-  1    it ran, and the answer is no: the books do not balance, doctor found something, or a saga that was waited for
-       did not complete
+  1    it ran, and the answer is no: the books do not balance, doctor found something, a saga that was waited for did
+       not complete, or an import has refused some
   2    the command line, a name or an input is wrong; nothing was done
   3    no server, no JetStream, a server that is too old, no sagas in this namespace, no Redis, or no read models in it yet
   4    there is no such saga, no such version of it, no such plan, or no such dead letter
