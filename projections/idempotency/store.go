@@ -47,6 +47,7 @@ type Config struct {
 // Store keeps idempotency keys in Redis. It is safe for concurrent use.
 type Store struct {
 	conf   Config
+	calls  *calls
 	claims metric.Int64Counter // nil without metrics
 }
 
@@ -80,7 +81,7 @@ func New(conf Config) (*Store, error) {
 	case conf.MaxResult < 0:
 		fault("MaxResult", fmt.Sprintf("is %d, must be positive", conf.MaxResult))
 	}
-	s := &Store{conf: conf}
+	s := &Store{conf: conf, calls: newCalls()}
 	if conf.MeterProvider != nil {
 		var err error
 		s.claims, err = conf.MeterProvider.Meter("github.com/jetsaga/jetsaga/projections/idempotency").Int64Counter(
@@ -100,17 +101,21 @@ type Result struct {
 
 // Begin claims a key. One of three comes of it: a claim, whose holder does the work and then calls [Claim.Complete], or
 // [Claim.Release] where it could not; the result of the work, which was done before; or a [*HeldError], where another is at it.
-// Further errors are those of Redis, and [*InvalidError] for a key that is empty or longer than 512 bytes.
+// Further errors are those of Redis, after which it may be called again: a claim whose answer was lost is given to the next
+// call of this store. And [*InvalidError] for a key that is empty or longer than 512 bytes.
 func (s *Store) Begin(ctx context.Context, key string) (*Claim, *Result, error) {
 	if key == "" || len(key) > maxKey {
 		return nil, nil, &InvalidError{"key", fmt.Sprintf("has %d bytes, must have 1 to %d", len(key), maxKey)}
 	}
 	c := &Claim{store: s, key: key, redisKey: s.redisKey(key)}
-	answer, err := beginScript.Run(ctx, s.conf.Redis, []string{c.redisKey}, s.conf.Lease.Milliseconds(), s.conf.Keep.Milliseconds()).StringSlice()
+	call := s.calls.begin(key)
+	answer, err := beginScript.Run(ctx, s.conf.Redis, []string{c.redisKey},
+		s.conf.Lease.Milliseconds(), s.conf.Keep.Milliseconds(), call).StringSlice()
 	if err == nil && len(answer) != 3 {
 		err = fmt.Errorf("the script answered %q", answer)
 	}
 	if err != nil {
+		s.calls.failed(key, call)
 		return nil, nil, fmt.Errorf("idempotency key %q: claiming: %w", key, err)
 	}
 	s.count(ctx, answer[0])

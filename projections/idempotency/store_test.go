@@ -195,6 +195,51 @@ var conformance = map[string]func(t *testing.T, s *idempotency.Store, key string
 	},
 }
 
+// deaf loses answers of a Redis: what it was asked is done.
+type deaf struct{ loses int }
+
+func (d *deaf) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (d *deaf) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (d *deaf) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if strings.HasPrefix(cmd.Name(), "eval") && err == nil && d.loses > 0 {
+			d.loses--
+			err = errors.New("the connection broke")
+			cmd.SetErr(err)
+		}
+		return err
+	}
+}
+
+func TestAClaimWhoseAnswerWasLostIsGivenToTheNextCall(t *testing.T) {
+	server := testutil.Redis(t)
+	broken := server.Client(t)
+	s := store(t, idempotency.Config{Redis: broken, Lease: time.Hour})
+	claimed(t, s, "warm") // the server knows the script
+	broken.AddHook(&deaf{loses: 2})
+	for range 2 {
+		if claim, result, err := s.Begin(t.Context(), "k"); err == nil {
+			t.Fatalf("Begin: %v, %v", claim, result)
+		}
+	}
+	var held *idempotency.HeldError
+	if _, _, err := store(t, idempotency.Config{Redis: server.Client(t)}).Begin(t.Context(), "k"); !errors.As(err, &held) {
+		t.Errorf("another caller: %v, want a HeldError", err)
+	}
+	claim := claimed(t, s, "k")
+	if _, _, err := s.Begin(t.Context(), "k"); !errors.As(err, &held) {
+		t.Errorf("a call after the one that has the claim: %v, want a HeldError", err)
+	}
+	if err := claim.Complete(t.Context(), []byte("done")); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWhatIsWrongIsRefusedByName(t *testing.T) {
 	var invalid *idempotency.InvalidError
 	_, err := idempotency.New(idempotency.Config{Namespace: "a.b", Lease: -1, Keep: time.Microsecond, MaxResult: -1})
