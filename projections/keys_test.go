@@ -103,10 +103,8 @@ func TestTheDocumentedUserMayDoAllThatIsNeeded(t *testing.T) {
 	if err := s.rdb.Do(t.Context(), words...).Err(); err != nil {
 		t.Fatal(err)
 	}
-	opts := *s.rdb.Options()
-	opts.Username, opts.Password = "jetsaga", "secret"
 	admin := s.rdb
-	s.rdb = redis.NewClient(&opts)
+	s.rdb = redis.NewClient(&redis.Options{Addr: s.redis.Address(), Username: "jetsaga", Password: "secret"})
 	t.Cleanup(func() { _ = s.rdb.Close() })
 	var err error
 	if s.client, err = engine.NewClient(t.Context(), engine.Config{Conn: s.nc, Redis: s.rdb, Logger: quiet()}); err != nil {

@@ -64,7 +64,7 @@ type site struct {
 	t      testing.TB
 	nc     *nats.Conn
 	redis  *testutil.RedisServer
-	rdb    *redis.Client
+	rdb    redis.UniversalClient
 	client *engine.Client
 	def    *saga.Definition[order]
 }
@@ -76,14 +76,22 @@ func newSite(t testing.TB) *site {
 
 func siteOn(t testing.TB, url string) *site {
 	t.Helper()
+	server := testutil.Redis(t)
+	s := siteWith(t, url, server.Client(t))
+	s.redis = server
+	return s
+}
+
+// siteWith is a site on a Redis of some kind.
+func siteWith(t testing.TB, url string, rdb redis.UniversalClient) *site {
+	t.Helper()
 	nc, err := nats.Connect(url, engine.ConnectOptions()...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	s := &site{t: t, nc: nc, redis: testutil.Redis(t), def: orders(t)}
-	s.rdb = s.redis.Client(t)
-	s.client, err = engine.NewClient(t.Context(), engine.Config{Conn: nc, Redis: s.rdb, Logger: quiet()})
+	s := &site{t: t, nc: nc, rdb: rdb, def: orders(t)}
+	s.client, err = engine.NewClient(t.Context(), engine.Config{Conn: nc, Redis: rdb, Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}

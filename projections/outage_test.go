@@ -9,54 +9,8 @@ import (
 
 	"github.com/jetsaga/jetsaga/engine"
 	"github.com/jetsaga/jetsaga/projections"
-	"github.com/jetsaga/jetsaga/saga"
 	"github.com/jetsaga/jetsaga/testutil"
 )
-
-func TestReadModelsAndViewsWorkOnACluster(t *testing.T) {
-	s := newSite(t)
-	s.rdb = nil
-	cluster := testutil.RedisCluster(t)
-	client, err := engine.NewClient(t.Context(), engine.Config{Conn: s.nc, Redis: cluster, Logger: quiet()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.client = client
-	s.worker()
-	s.projector()
-	s.view(perCustomer(1))
-	s.start(0, 100)
-	reader := projections.NewReader(cluster, "default")
-	ended := func() bool {
-		page, err := reader.List(t.Context(), projections.Query{Statuses: []saga.Status{saga.StatusCompleted, saga.StatusCompensated}, Limit: 1000})
-		return err == nil && len(page.Sagas) == 100
-	}
-	eventually(t, "all sagas ended in the read models", ended)
-	next, err := projections.Rebuild(t.Context(), cluster, "default", "the test wants it")
-	if err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the rebuild", func() bool {
-		g, err := reader.Generations(t.Context())
-		return err == nil && g.Current == next
-	})
-	if !ended() {
-		t.Error("the read models that were built anew lack sagas")
-	}
-	v, err := projections.Verify(t.Context(), cluster, s.client.Source(), projections.VerifyConfig{
-		Found: func(d projections.Difference) { t.Errorf("difference: %+v", d) }})
-	if err != nil || v.Sagas != 100 {
-		t.Errorf("verified %d sagas, %v; want 100", v.Sagas, err)
-	}
-	eventually(t, "the view has all", func() bool {
-		var orders map[string]string
-		err := projections.ReadView(t.Context(), cluster, "default", "per_customer", func(key func(string) string) (err error) {
-			orders, err = cluster.HGetAll(t.Context(), key("orders")).Result()
-			return err
-		})
-		return err == nil && orders["customer-1"] == "15"
-	})
-}
 
 // sagasPerSecond runs sagas for a while, and gives how many ended in a second.
 func (s *site) sagasPerSecond(prefix string, d time.Duration) float64 {

@@ -38,7 +38,8 @@ type Handler interface {
 	// Begin gives the sequence after which to go on. It is called when the member has become the active one, and
 	// whenever the order of what was delivered is in doubt.
 	Begin(ctx context.Context) (after uint64, err error)
-	// Apply takes the next records.
+	// Apply takes the next records. While there are none, it gets an empty batch about every second, to see whether what it
+	// has written is still there.
 	Apply(ctx context.Context, batch Batch) error
 }
 

@@ -212,11 +212,16 @@ func (w *viewWriter) Begin(ctx context.Context) (uint64, error) {
 	if w.generation != g.Current && w.generation != g.Next {
 		return 0, errGone
 	}
+	w.at, err = w.position(ctx)
+	return w.at, err
+}
+
+// position reads how far the stream was read.
+func (w *viewWriter) position(ctx context.Context) (uint64, error) {
 	at, err := w.rdb.HGet(ctx, w.prefix()+".at", w.stream).Uint64()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return 0, fmt.Errorf("view %s: reading how far stream %s was read: %w", w.view.Name, w.stream, err)
 	}
-	w.at = at
 	return at, nil
 }
 
@@ -225,14 +230,19 @@ const viewChunk = 500
 
 // Apply writes a batch.
 func (w *viewWriter) Apply(ctx context.Context, b Batch) error {
+	if len(b.Records) == 0 { // is what was written still there
+		at, err := w.position(ctx)
+		if err == nil && at != w.at {
+			err = &movedError{stream: w.stream, expected: w.at, found: at}
+		}
+		return err
+	}
 	for records := range slices.Chunk(b.Records, viewChunk) {
 		if err := w.apply(ctx, records); err != nil {
 			return fmt.Errorf("view %s: %w", w.view.Name, err)
 		}
 	}
-	if n := len(b.Records); n > 0 {
-		w.told(b.Pending, n, b.Records[n-1].Time)
-	}
+	w.told(b.Pending, len(b.Records), b.Records[len(b.Records)-1].Time)
 	return nil
 }
 

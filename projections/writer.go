@@ -47,6 +47,20 @@ func (w *writer) Begin(ctx context.Context) (uint64, error) {
 		return 0, errGone
 	}
 	w.known = recent{}
+	if w.at, err = w.positions(ctx); err != nil {
+		return 0, err
+	}
+	after, first := uint64(0), true
+	for _, at := range w.at {
+		if first || at < after {
+			after, first = at, false
+		}
+	}
+	return after, nil
+}
+
+// positions reads how far the stream was read, by shard.
+func (w *writer) positions(ctx context.Context) (map[shard.Shard]uint64, error) {
 	shards := w.source.Shards(w.stream)
 	read := make([]*redis.StringCmd, len(shards))
 	pipe := w.rdb.Pipeline()
@@ -54,21 +68,32 @@ func (w *writer) Begin(ctx context.Context) (uint64, error) {
 		read[i] = pipe.HGet(ctx, w.keys.prefix(s)+"at", w.stream)
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
-		return 0, fmt.Errorf("reading how far stream %s was read: %w", w.stream, err)
+		return nil, fmt.Errorf("reading how far stream %s was read: %w", w.stream, err)
 	}
-	w.at = make(map[shard.Shard]uint64, len(shards))
-	var after uint64
+	positions := make(map[shard.Shard]uint64, len(shards))
 	for i, s := range shards {
 		at, err := read[i].Uint64()
 		if err != nil && !errors.Is(err, redis.Nil) {
-			return 0, fmt.Errorf("reading how far stream %s was read: %w", w.stream, err)
+			return nil, fmt.Errorf("reading how far stream %s was read: %w", w.stream, err)
 		}
-		w.at[s] = at
-		if i == 0 || at < after {
-			after = at
+		positions[s] = at
+	}
+	return positions, nil
+}
+
+// stands reports, with a [movedError], that Redis does not have what was written into it: it was set back or wiped, or has
+// failed over to a replica that was behind.
+func (w *writer) stands(ctx context.Context) error {
+	positions, err := w.positions(ctx)
+	if err != nil {
+		return err
+	}
+	for s, at := range positions {
+		if at != w.at[s] {
+			return &movedError{stream: w.stream, shard: s, expected: w.at[s], found: at}
 		}
 	}
-	return after, nil
+	return nil
 }
 
 // rereads is how often a batch is begun anew because a summary was changed by other means: a repair, a purge.
@@ -76,13 +101,16 @@ const rereads = 5
 
 // Apply writes a batch.
 func (w *writer) Apply(ctx context.Context, b Batch) error {
+	if len(b.Records) == 0 {
+		return w.stands(ctx)
+	}
 	err := w.apply(ctx, b)
 	for try := 1; errors.Is(err, errChanged) && try < rereads; try++ {
 		if _, err = w.Begin(ctx); err == nil {
 			err = w.apply(ctx, b)
 		}
 	}
-	if err == nil && len(b.Records) > 0 {
+	if err == nil {
 		w.told(b.Pending, len(b.Records), b.Records[len(b.Records)-1].Time)
 	}
 	return err
@@ -137,7 +165,7 @@ func (w *writer) apply(ctx context.Context, b Batch) error { //nolint:gocognit /
 			sw.changes = append(sw.changes, change{member(key), f.was, f.now})
 		}
 	}
-	if due := time.Now(); due.Sub(w.advanced) >= advanceEvery && len(b.Records) > 0 {
+	if due := time.Now(); due.Sub(w.advanced) >= advanceEvery {
 		w.advanced = due
 		last := b.Records[len(b.Records)-1].Sequence
 		for s, at := range w.at {

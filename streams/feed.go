@@ -59,7 +59,8 @@ type FeedHandler interface {
 	// Begin is called when this member has become the active one of a stream, and whenever the order of what was
 	// delivered is in doubt. It gives the sequence after which to go on, 0 for the beginning.
 	Begin(ctx context.Context) (after uint64, err error)
-	// Apply takes the next records. They are acknowledged when it returns nil.
+	// Apply takes the next records. They are acknowledged when it returns nil. While there are none, it gets an empty batch
+	// about every second, to see whether what it has written is still there.
 	Apply(ctx context.Context, batch FeedBatch) error
 }
 
@@ -103,6 +104,9 @@ const (
 	feedRest     = 10 * time.Millisecond
 	feedRestMost = 500 * time.Millisecond
 )
+
+// feedQuiet is after how long without records a feed hands over an empty batch.
+const feedQuiet = time.Second
 
 // EndFeed removes a feed's consumers, for good or to have it begin anew. It is no error where there are none.
 func (n *Namespace) EndFeed(ctx context.Context, name string) error {
@@ -405,10 +409,11 @@ func (s *session) run(ctx context.Context, cancel context.CancelFunc) error {
 func (s *session) loop(ctx context.Context, work chan<- FeedBatch, results <-chan done) error { //nolint:gocognit // the one place where a session waits
 	renewal := time.NewTicker(pinRenewal)
 	defer renewal.Stop()
-	begun, busy := false, true
+	begun, busy, quiet := false, true, false
+	handed := time.Now()
 	for {
 		var hand chan<- FeedBatch
-		if !busy && len(s.waiting) > 0 {
+		if !busy && (len(s.waiting) > 0 || quiet) {
 			hand = work
 		}
 		select {
@@ -431,7 +436,7 @@ func (s *session) loop(ctx context.Context, work chan<- FeedBatch, results <-cha
 			}
 			busy = false
 		case hand <- FeedBatch{Records: s.waiting, Pending: s.pending + uint64(len(s.messages))}:
-			busy, s.reply, s.waiting = true, s.replies, nil
+			busy, quiet, s.reply, s.waiting, handed = true, false, s.replies, nil, time.Now()
 		case m := <-s.messages:
 			if err := s.take(m, begun); err != nil {
 				return err
@@ -447,6 +452,7 @@ func (s *session) loop(ctx context.Context, work chan<- FeedBatch, results <-cha
 				if err := s.ack(s.replies); err != nil {
 					return err
 				}
+				quiet = now.Sub(handed) >= feedQuiet
 			}
 		}
 		// A batch at a time, and the next is asked for while the one before is with the handler.
