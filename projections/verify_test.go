@@ -10,7 +10,6 @@ import (
 
 	"github.com/jetsaga/jetsaga/engine"
 	"github.com/jetsaga/jetsaga/projections"
-	"github.com/jetsaga/jetsaga/saga"
 	"github.com/jetsaga/jetsaga/testutil"
 )
 
@@ -282,24 +281,4 @@ func (s *site) startMany(from, to int) {
 		})
 	}
 	starting.Wait()
-}
-
-func TestSagasAreForgottenEverywhere(t *testing.T) {
-	s := newSite(t)
-	s.worker()
-	stop := s.projector()
-	s.start(0, 20)
-	s.ended(20)
-	stop()
-	key := saga.Key{Definition: "order", ID: "o-000010"}
-	if err := projections.Forget(t.Context(), s.rdb, "default", key, saga.Key{Definition: "order", ID: "unknown"}); err != nil {
-		t.Fatal(err)
-	}
-	if _, ok, err := s.reader().Get(t.Context(), key); err != nil || ok {
-		t.Errorf("the saga is still there: %v", err)
-	}
-	_, found := s.verify(projections.VerifyConfig{Patience: time.Millisecond})
-	if len(found) != 1 || found[0].What != "missing" || found[0].Saga != key.String() {
-		t.Errorf("found %+v, want the one that was forgotten", found)
-	}
 }
