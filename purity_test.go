@@ -11,12 +11,13 @@ import (
 )
 
 // outside are the packages, with those below them, through which the core would reach the world around it or chance.
-var outside = []string{"net", "os", "syscall", "log", "math/rand", "crypto/rand"}
+var outside = []string{"net", "os", "syscall", "log", "math/rand", "crypto/rand", "hash/maphash"}
 
 // impure are the functions of other packages that read the clock, wait, start a goroutine or take a random number.
 var impure = map[string][]string{
 	"time":                   {"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTicker", "NewTimer"},
 	"context":                {"WithTimeout", "WithTimeoutCause", "WithDeadline", "WithDeadlineCause", "AfterFunc"},
+	"sync":                   {"WaitGroup"}, // which has Go
 	"github.com/google/uuid": {"New", "NewString", "NewRandom", "NewUUID", "NewV6", "NewV7"},
 }
 
@@ -77,6 +78,8 @@ func TestImpuritiesAreSeen(t *testing.T) {
 		{"clock behind a context", `import "context"; var f = context.WithTimeout`, "core.go:1: uses context.WithTimeout of context"},
 		{"a method of the same name", `var t = later.Now()`, ""},
 		{"goroutine", `func f() { go f() }`, "core.go:1: starts a goroutine"},
+		{"goroutine of a group", `import "sync"; var g sync.WaitGroup`, "core.go:1: uses sync.WaitGroup of sync"},
+		{"a seed by chance", `import "hash/maphash"`, "core.go:1: imports hash/maphash"},
 		{"network", `import "net/http"`, "core.go:1: imports net/http"},
 		{"files", `import _ "os"`, "core.go:1: imports os"},
 		{"chance", `import "math/rand/v2"`, "core.go:1: imports math/rand/v2"},
