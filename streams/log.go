@@ -137,27 +137,37 @@ func isConflict(err error) bool {
 }
 
 // Load implements [saga.Journal]: one read of the last message where that is a snapshot, else one more of the
-// literal subject from the last snapshot on.
+// literal subject from the last snapshot on. A log that gives way to a tombstone meanwhile, or to what is restored, is read anew.
 func (l *Log) Load(ctx context.Context, key saga.Key, c saga.Consistency) (saga.Log, error) {
 	stream, subject := l.n.stream(key), l.n.subjects.commits(key)
-	last, err := l.last(ctx, stream, subject, c)
-	if errors.Is(err, errNotStored) {
-		return saga.Log{}, nil
+	for before := uint64(0); ; {
+		last, err := l.last(ctx, stream, subject, c)
+		if errors.Is(err, errNotStored) {
+			return saga.Log{}, nil
+		}
+		if err != nil {
+			return saga.Log{}, fmt.Errorf("saga %s: loading: %w", key, err)
+		}
+		commit, err := decode(key, last)
+		if err != nil {
+			return saga.Log{}, err
+		}
+		if last.Header.Get(HeaderHistoric) == historicRestoring {
+			return saga.Log{}, errRestoring(key)
+		}
+		if begins(commit) {
+			return saga.Log{Commits: []saga.Commit{commit}, Revision: last.Sequence, Base: last.Sequence}, nil
+		}
+		log, whole, err := l.loadFrom(ctx, key, stream, subject, commit, last)
+		if err != nil || whole {
+			return log, err
+		}
+		if last.Sequence == before {
+			return saga.Log{}, &saga.CorruptError{Key: key, Version: commit.Version,
+				Err: fmt.Errorf("the log in stream %s has a hole before this version", stream)}
+		}
+		before, c = last.Sequence, saga.Latest
 	}
-	if err != nil {
-		return saga.Log{}, fmt.Errorf("saga %s: loading: %w", key, err)
-	}
-	commit, err := decode(key, last)
-	if err != nil {
-		return saga.Log{}, err
-	}
-	if last.Header.Get(HeaderHistoric) == historicRestoring {
-		return saga.Log{}, errRestoring(key)
-	}
-	if begins(commit) {
-		return saga.Log{Commits: []saga.Commit{commit}, Revision: last.Sequence, Base: last.Sequence}, nil
-	}
-	return l.loadFrom(ctx, key, stream, subject, commit, last)
 }
 
 func (l *Log) last(ctx context.Context, stream, subject string, c saga.Consistency) (stored, error) {
@@ -173,8 +183,10 @@ const stepsBack = 12
 
 // loadFrom reads what lies between the last snapshot and the last commit: back from the last by its hints, else from
 // the commit's base on. Where that proves wrong, the log is read from its beginning; and where a lagging replica leaves
-// a hole, from the leader.
-func (l *Log) loadFrom(ctx context.Context, key saga.Key, stream, subject string, end saga.Commit, last stored) (saga.Log, error) {
+// a hole, from the leader. A log that is not whole even then has a hole, or is not there any more.
+func (l *Log) loadFrom(
+	ctx context.Context, key saga.Key, stream, subject string, end saga.Commit, last stored,
+) (log saga.Log, whole bool, err error) {
 	search := func(from uint64) func() ([]stored, error) {
 		return func() ([]stored, error) { return l.n.between(ctx, stream, subject, from, last.Sequence) }
 	}
@@ -186,18 +198,13 @@ func (l *Log) loadFrom(ctx context.Context, key saga.Key, stream, subject string
 	} {
 		messages, err := read()
 		if err != nil {
-			return saga.Log{}, fmt.Errorf("saga %s: loading: %w", key, err)
+			return saga.Log{}, false, fmt.Errorf("saga %s: loading: %w", key, err)
 		}
-		log, whole, err := assemble(key, messages, last.Sequence)
-		if err != nil {
-			return saga.Log{}, err
-		}
-		if whole {
-			return log, nil
+		if log, whole, err = assemble(key, messages, last.Sequence); whole || err != nil {
+			return log, whole, err
 		}
 	}
-	return saga.Log{}, &saga.CorruptError{Key: key, Version: end.Version,
-		Err: fmt.Errorf("the log in stream %s has a hole before this version", stream)}
+	return saga.Log{}, false, nil
 }
 
 // isBase reports whether a log can be read from this commit on.

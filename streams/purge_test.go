@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -192,6 +193,56 @@ func TestASagaThatChangesMeanwhileIsNotPurged(t *testing.T) {
 	}
 	if got := left(t, ns, key("cmd")); got["cmd"] != 2 || got["evt"] != 3 {
 		t.Errorf("there is left: %v", got)
+	}
+}
+
+func TestASagaIsReadWholeOrNotAtAllWhileItIsPurged(t *testing.T) {
+	ns := ensure(t)
+	read := map[string]func(saga.Key){
+		"Load": func(k saga.Key) {
+			if log, err := ns.Log().Load(t.Context(), k, saga.Any); err != nil || len(log.Commits) != 3 && len(log.Commits) != 1 {
+				t.Errorf("Load: %d commits, %v", len(log.Commits), err)
+			}
+		},
+		"History": func(k saga.Key) {
+			if commits, err := ns.Log().History(t.Context(), k); err != nil || len(commits) != 3 && len(commits) != 0 {
+				t.Errorf("History: %d commits, %v", len(commits), err)
+			}
+		},
+		"Examine": func(k saga.Key) {
+			if _, err := ns.Examine(t.Context(), k); err != nil {
+				t.Errorf("Examine: %v", err)
+			}
+		},
+	}
+	for i := range 50 {
+		k := key(fmt.Sprint("o-", i))
+		ended(t, ns, k.ID)
+		h := examine(t, ns, k)
+		var begun, readers sync.WaitGroup
+		purged := make(chan struct{})
+		for _, read := range read {
+			begun.Add(1)
+			readers.Go(func() {
+				read(k)
+				begun.Done()
+				for {
+					read(k)
+					select {
+					case <-purged:
+						return
+					default:
+					}
+				}
+			})
+		}
+		begun.Wait()
+		err := ns.Purge(t.Context(), h, remember)
+		close(purged)
+		readers.Wait()
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

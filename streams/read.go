@@ -230,19 +230,28 @@ func readBatch(ctx context.Context, answers <-chan *nats.Msg) ([]stored, error) 
 }
 
 // all gives all messages of one literal subject, oldest first, and the sequence of the last, as the stream's leader has
-// them at the time of the call.
+// them at the time of the call. What is read comes oldest first, so nothing is missing as long as the last is there; it is not
+// when all have given way to another meanwhile, and then that is read.
 func (n *Namespace) all(ctx context.Context, stream, subject string) (messages []stored, last uint64, err error) {
-	end, err := n.fromLeader(ctx, stream, leaderRequest{LastFor: subject})
-	if errors.Is(err, errNotStored) {
-		return nil, 0, nil
+	whole := func() bool { return len(messages) > 0 && messages[len(messages)-1].Sequence == last }
+	for {
+		end, err := n.fromLeader(ctx, stream, leaderRequest{LastFor: subject})
+		if errors.Is(err, errNotStored) {
+			return nil, 0, nil
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		last = end.Sequence
+		for _, read := range []func() ([]stored, error){
+			func() ([]stored, error) { return n.between(ctx, stream, subject, 1, last) },
+			func() ([]stored, error) { return n.each(ctx, stream, subject, last) },
+		} {
+			if messages, err = read(); err != nil || whole() {
+				return messages, last, err
+			}
+		}
 	}
-	if err == nil {
-		messages, err = n.between(ctx, stream, subject, 1, end.Sequence)
-	}
-	if err == nil && (len(messages) == 0 || messages[len(messages)-1].Sequence != end.Sequence) {
-		messages, err = n.each(ctx, stream, subject, end.Sequence)
-	}
-	return messages, end.Sequence, err
 }
 
 // each gives the messages of one literal subject up to a sequence, one by one from the leader: slow, and never behind.
