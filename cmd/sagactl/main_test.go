@@ -160,6 +160,14 @@ func TestAFailedSagaIsToldOfWithItsReason(t *testing.T) {
 	}
 }
 
+func TestASagaIsStartedWithADeadline(t *testing.T) {
+	w := newTown(t)
+	code, out, _ := w.ctl(t, "start", "greet", "--id", "g-1", "--deadline", "2h", "--input", `{"name":"you"}`, "--wait")
+	if code != exitOK || !strings.Contains(out, "deadline") {
+		t.Errorf("start: %d\n%s", code, out)
+	}
+}
+
 func TestACancelIsRequested(t *testing.T) {
 	w := newTown(t)
 	// A version that no worker knows stays where it is.
@@ -214,6 +222,7 @@ func TestWhatGoesWrongIsOneLineAndACode(t *testing.T) {
 		{exitUsage, "takes no arguments", []string{"doctor", "what"}},
 		{exitUsage, "unknown flag", []string{"get", "greet", "g-1", "--nonsense"}},
 		{exitUsage, "--output", []string{"get", "greet", "g-1", "-o", "xml"}},
+		{exitUsage, "--deadline is -1s", []string{"start", "greet", "--deadline", "-1s"}},
 		{exitUsage, "not JSON", []string{"start", "greet", "--input", "{"}},
 		{exitUsage, "not a JSON object", []string{"start", "greet", "--input", "[]"}},
 		{exitUsage, "no such file", []string{"start", "greet", "--input", "@/does/not/exist"}},

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +19,7 @@ type startFlags struct {
 	version         int
 	existing, again bool
 	create, wait    bool
+	deadline        time.Duration
 }
 
 func (a *app) start() *cobra.Command {
@@ -40,6 +42,7 @@ func (a *app) start() *cobra.Command {
 	flags.IntVar(&f.version, "version", 0, "version of the definition (default: the highest that the worker knows)")
 	flags.BoolVar(&f.existing, "existing", false, "take a saga with this id as it is, if there is one")
 	flags.BoolVar(&f.again, "again", false, "run a saga that has ended once more")
+	flags.DurationVar(&f.deadline, "deadline", 0, "undo the saga if it has not ended after this time (default: never)")
 	flags.BoolVar(&f.create, "create", false, "create the namespace's streams if there are none")
 	flags.BoolVar(&f.wait, "wait", false, "wait for the saga's end")
 	cmd.MarkFlagsMutuallyExclusive("existing", "again")
@@ -53,6 +56,9 @@ func (a *app) runStart(ctx context.Context, definition string, f startFlags) err
 	key := saga.Key{Definition: definition, ID: f.id}
 	if err := key.Validate(); err != nil {
 		return err
+	}
+	if f.deadline < 0 {
+		return usagef("--deadline is %v, must be positive", f.deadline)
 	}
 	state, err := a.readState(f.input)
 	if err != nil {
@@ -88,14 +94,17 @@ func (a *app) runStart(ctx context.Context, definition string, f startFlags) err
 }
 
 func (f startFlags) options() []engine.StartOption {
-	switch {
-	case f.existing:
-		return []engine.StartOption{engine.OrExisting()}
-	case f.again:
-		return []engine.StartOption{engine.OrAgain()}
-	default:
-		return nil
+	var opts []engine.StartOption
+	if f.deadline > 0 {
+		opts = append(opts, engine.Deadline(time.Now().UTC().Add(f.deadline)))
 	}
+	if f.existing {
+		opts = append(opts, engine.OrExisting())
+	}
+	if f.again {
+		opts = append(opts, engine.OrAgain())
+	}
+	return opts
 }
 
 // showEnd waits for a saga's end and prints it. Any end but completed is a no.
