@@ -18,13 +18,17 @@ type activation struct {
 	w        *worker
 	delivery *streams.Delivery
 	cmd      saga.Command
-	core     *saga.Activation
-	owner    saga.Owner // as which its commits are made; set before its first handler runs
+	core     *saga.Activation // nil before it has begun
+	owner    saga.Owner       // as which its commits are made; set before its first handler runs
 	since    time.Time
 	doubtful bool // the command may have been delivered before, whatever the server's count says
 	runner   saga.Runner
 	runs     *saga.Plan    // what the runner is for: a Start that leaves its version open may be another's by the time it is in the log
 	wake     chan struct{} // a poke
+
+	turn     turn        // in the crew's row
+	action   saga.Action // to carry out next; while a commit is on its way, that commit
+	revision uint64      // at which it was stored; 0 where that is not known
 
 	// Handlers run under one context, which ends with the activation's claim.
 	handlers context.Context //nolint:containedctx // of all attempts; ends with the activation
@@ -37,13 +41,14 @@ type activation struct {
 func newActivation(w *worker, d *streams.Delivery, c saga.Command) *activation {
 	now := time.Now()
 	a := &activation{w: w, delivery: d, cmd: c, since: now, wake: make(chan struct{}, 1)}
+	a.turn.goOn = a.goOn
 	a.handlers, a.cutOff = context.WithCancelCause(w.ctx)
 	a.doubtful = d.Redriven != "" || w.link.backWithin(doubt, now)
 	return a
 }
 
-// begin gives the core that decides: a new one, or one that has done with an earlier activation of the worker.
-func (a *activation) begin(core *saga.Activation) {
+// begin has the core decide what to do first.
+func (a *activation) begin() saga.Action {
 	d := saga.Delivery{
 		Key: a.delivery.Key, Command: a.cmd, Stream: a.delivery.Stream, Sequence: a.delivery.Sequence,
 		Count: a.delivery.Count, Doubtful: a.doubtful,
@@ -52,46 +57,71 @@ func (a *activation) begin(core *saga.Activation) {
 		// It is the command that was set aside, in another place. As a copy beside it, it would wait for that one.
 		d.Stream = a.delivery.Redriven
 	}
-	if core == nil {
-		core = saga.NewActivation(saga.ActivationConfig{
+	if core, ok := a.w.cores.Get().(*saga.Activation); ok {
+		core.Reset(d)
+		a.core = core
+	} else {
+		a.core = saga.NewActivation(saga.ActivationConfig{
 			Worker: a.w.id, Plan: a.w.registry.plan, ParkAfter: a.w.conf.ParkAfter, MaxSnapshot: int(a.w.conf.Conn.MaxPayload() / 2),
 		}, d)
-	} else {
-		core.Reset(d)
 	}
-	a.core, a.owner = core, core.Owner()
+	a.owner = a.core.Owner()
+	a.w.conf.Hooks.activated(a.key(), a.cmd, a.delivery.Count)
+	return a.core.Begin(time.Now())
 }
 
 func (a *activation) command() command { return command{a.delivery.Stream, a.delivery.Sequence} }
 
 func (a *activation) key() saga.Key { return a.delivery.Key }
 
-// drive carries out one action after another until the activation is over or the worker stops. It takes the core of an
-// earlier activation, if there was one, and gives the core for the next.
-func (a *activation) drive(core *saga.Activation) (next *saga.Activation) {
-	a.begin(core)
-	defer a.w.letGo(a)
-	defer a.end()
-	a.carryOut()
-	return a.core
-}
-
-func (a *activation) carryOut() {
-	a.w.conf.Hooks.activated(a.key(), a.cmd, a.delivery.Count)
-	action := a.core.Begin(time.Now())
-	for !action.Final() {
-		next, err := a.step(&action)
-		if err != nil {
-			a.abandon(err)
-			return
+// goOn carries out one action after another until the activation is over, the worker stops, or a commit is on its way: when
+// that has arrived, the activation goes on, on whichever goroutine is free.
+func (a *activation) goOn() {
+	next, err := a.take()
+	for err == nil && !next.Final() {
+		a.action = next
+		if next.Do == saga.ActAppend && a.post() {
+			return // and it may be going on elsewhere already
 		}
-		action = next
+		next, err = a.step(&a.action)
 	}
-	a.finish(&action)
+	if err != nil {
+		a.abandon(err)
+	} else {
+		a.finish(&next)
+	}
+	a.end()
+	a.w.cores.Put(a.core)
+	a.w.letGo(a)
 }
 
-// step carries out one action that is not the last. An error means that the worker is stopping.
+// take gives the action with which to go on.
+func (a *activation) take() (saga.Action, error) {
+	switch {
+	case a.core == nil:
+		return a.begin(), nil
+	case a.revision == 0:
+		return a.step(&a.action) // the commit may be in, or not: to append it tells
+	default:
+		return a.appended(&a.action, a.revision), nil
+	}
+}
+
+// post sends the commit off, and reports whether it is on its way.
+func (a *activation) post() bool {
+	return a.w.journal.Post(a.w.link.context(), a.key(), a.action.Revision, a.action.Commit, a.stored)
+}
+
+// stored takes the revision of the commit that was on its way, and has the activation go on.
+func (a *activation) stored(revision uint64) {
+	a.revision = revision
+	a.w.crew.push(&a.turn)
+}
+
+// step carries out one action that is not the last, however long it takes. An error means that the worker is stopping.
 func (a *activation) step(action *saga.Action) (saga.Action, error) {
+	a.w.crew.leave()
+	defer a.w.crew.comeBack()
 	switch action.Do {
 	case saga.ActLoad:
 		return a.load(action)
@@ -164,6 +194,11 @@ func (a *activation) append(action *saga.Action) (saga.Action, error) {
 	case err != nil:
 		return saga.Action{}, err
 	}
+	return a.appended(action, revision), nil
+}
+
+// appended goes on after a commit.
+func (a *activation) appended(action *saga.Action, revision uint64) saga.Action {
 	a.w.conf.Hooks.committed(a.key(), action.Commit)
 	if action.Keep > 0 {
 		a.compact(action.Keep)
@@ -175,7 +210,7 @@ func (a *activation) append(action *saga.Action) (saga.Action, error) {
 	} else if action.Poke != "" {
 		a.w.poked(a.key())
 	}
-	return a.core.Appended(time.Now(), revision), nil
+	return a.core.Appended(time.Now(), revision)
 }
 
 // appendAgain goes on with an append that has failed once, unless it was refused.
@@ -196,6 +231,8 @@ func (a *activation) appendAgain(err error, action *saga.Action) (revision uint6
 
 // compact has the log forget what a saga that never ends does not need. If that fails, the next snapshot tries again.
 func (a *activation) compact(keep uint64) {
+	a.w.crew.leave()
+	defer a.w.crew.comeBack()
 	ctx, cancel := context.WithTimeout(a.w.ctx, compactTimeout)
 	defer cancel()
 	if err := a.w.ns.Log().Compact(ctx, a.key(), keep); err != nil {
@@ -277,6 +314,10 @@ func (a *activation) findStart(action *saga.Action) (saga.Action, error) {
 // finish answers for the command.
 func (a *activation) finish(action *saga.Action) {
 	a.w.conf.Hooks.finished(a.key(), a.cmd, action.Do, action.Reason)
+	if action.Do != saga.ActAck || len(action.Rearm) > 0 {
+		a.w.crew.leave()
+		defer a.w.crew.comeBack()
+	}
 	var err error
 	switch action.Do {
 	case saga.ActAck:

@@ -86,6 +86,11 @@ func (a *activation) cutShort(r *saga.Result) bool { return r.Err != nil && a.w.
 // end cuts off what is still under way, and waits for it: its results are not wanted any more.
 func (a *activation) end() {
 	a.cutOff(saga.ErrClaimLost)
+	if a.beside == 0 {
+		return
+	}
+	a.w.crew.leave()
+	defer a.w.crew.comeBack()
 	for ; a.beside > 0; a.beside-- {
 		<-a.results
 	}

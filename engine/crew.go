@@ -1,64 +1,119 @@
 package engine
 
 import (
+	"runtime"
 	"sync"
-
-	"github.com/jetsaga/jetsaga/saga"
 )
 
-// crew are the goroutines that drive activations. One that is through with an activation waits for the next: its stack has
-// grown to what handlers need, and its core has the room that a saga takes. The one that was last at work is the first to
-// be given more.
+// crew are the goroutines that drive activations: those that are new, and those whose commit has arrived. An activation needs
+// none while its commit is on its way, so a few serve many, and their stacks have grown to what handlers need. As many work
+// as there are processors; one that leaves for a handler, or for anything else that may take its time, has another take its place.
 type crew struct {
 	spawn func(func()) // runs a goroutine that the worker's stop waits for
+	wants int          // how many should be at work
+	most  int          // how many go on when those who left have come back
 
 	mu     sync.Mutex
-	idle   []*hand
+	first  *turn // of those that wait, in the order in which they came
+	last   *turn
+	busy   int     // how many are at work
+	idle   []*hand // the one that was last at work is the first to be called
 	closed bool
+}
+
+// turn is an activation's place in the row of those that are to go on. It is in the row once at a time.
+type turn struct {
+	goOn func()
+	next *turn
 }
 
 // hand is one of them.
 type hand struct {
-	next chan *activation // holds one; closed when there is no more
-	core *saga.Activation // of the last activation; nil before the first
+	call chan struct{} // holds one; closed when there is no more work
 }
 
 // idleHands is how many wait for work at most.
 const idleHands = 512
 
-// drive has an activation driven.
-func (c *crew) drive(a *activation) {
+func newCrew(spawn func(func())) *crew {
+	n := runtime.GOMAXPROCS(0)
+	return &crew{spawn: spawn, wants: n, most: 2 * n}
+}
+
+// push puts a turn at the row's end.
+func (c *crew) push(t *turn) {
 	c.mu.Lock()
+	if c.first == nil {
+		c.first = t
+	} else {
+		c.last.next = t
+	}
+	c.last = t
+	c.callOne()
+}
+
+// leave tells that the caller, who drives an activation, does what may take its time; comeBack ends that.
+func (c *crew) leave() {
+	c.mu.Lock()
+	c.busy--
+	c.callOne()
+}
+
+func (c *crew) comeBack() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.busy++
+}
+
+// callOne has one more work if there is work for one. The crew is locked, and is unlocked then.
+func (c *crew) callOne() {
+	if c.first == nil || c.busy >= c.wants {
+		c.mu.Unlock()
+		return
+	}
+	c.busy++
 	if n := len(c.idle); n > 0 {
 		h := c.idle[n-1]
 		c.idle = c.idle[:n-1]
 		c.mu.Unlock()
-		h.next <- a
+		h.call <- struct{}{}
 		return
 	}
 	c.mu.Unlock()
-	h := &hand{next: make(chan *activation, 1)}
-	c.spawn(func() { c.work(h, a) })
+	c.spawn(func() { c.work(&hand{call: make(chan struct{}, 1)}) })
 }
 
-func (c *crew) work(h *hand, a *activation) {
-	for ok := true; ok; a, ok = <-h.next {
-		h.core = a.drive(h.core)
-		if !c.rest(h) {
+func (c *crew) work(h *hand) {
+	for {
+		t, stay := c.next(h)
+		if t != nil {
+			t.goOn()
+			continue
+		}
+		if !stay {
+			return
+		}
+		if _, called := <-h.call; !called {
 			return
 		}
 	}
 }
 
-// rest puts a hand among those that wait, unless there are enough.
-func (c *crew) rest(h *hand) bool {
+// next gives the turn that has waited longest. Where there is none, or where enough are at work, the hand is to wait until it
+// is called, or to go.
+func (c *crew) next(h *hand) (t *turn, stay bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if t = c.first; t != nil && c.busy <= c.most {
+		c.first, t.next = t.next, nil
+		return t, true
+	}
+	c.busy--
 	if c.closed || len(c.idle) == idleHands {
-		return false
+		return nil, false
 	}
 	c.idle = append(c.idle, h)
-	return true
+	return nil, true
 }
 
 // close sends home those that wait, and the others as soon as they are through.
@@ -67,7 +122,7 @@ func (c *crew) close() {
 	defer c.mu.Unlock()
 	c.closed = true
 	for _, h := range c.idle {
-		close(h.next)
+		close(h.call)
 	}
 	c.idle = nil
 }

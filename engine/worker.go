@@ -37,10 +37,11 @@ type worker struct {
 	registry *registry
 	id       string // unique to this start
 	ns       *streams.Namespace
-	journal  saga.Journal
+	journal  *streams.Log
 	log      *slog.Logger
 	slots    *slots
-	crew     crew
+	crew     *crew
+	cores    sync.Pool           // of *saga.Activation, whose activations are over
 	effects  *idempotency.Store  // nil without Redis
 	gauges   metric.Registration // nil without metrics
 	pullers  []*streams.Puller
@@ -73,7 +74,7 @@ func newWorker(conf Config, r *registry, ns *streams.Namespace) (*worker, error)
 		held:    map[command]*activation{},
 		drained: make(chan struct{}),
 	}
-	w.crew.spawn = w.spawn
+	w.crew = newCrew(w.spawn)
 	var err error
 	if w.effects, err = newEffects(conf, ns.Name(), r); err != nil {
 		return nil, err
@@ -151,10 +152,12 @@ func (w *worker) stop() {
 	if w.pokes != nil {
 		_ = w.pokes.Unsubscribe()
 	}
-	w.mu.Lock()
-	w.draining, w.closed = true, true
-	w.mu.Unlock()
+	w.drain()
 	w.cancel()
+	<-w.drained // all are told of the end, whether or not they wait for something
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
 	w.crew.close()
 	w.tasks.Wait()
 	w.link.close()
@@ -201,7 +204,7 @@ func (w *worker) delivered(p *streams.Puller, d *streams.Delivery) {
 	a := newActivation(w, d, c)
 	switch w.hold(a) {
 	case heldNow:
-		w.crew.drive(a)
+		w.crew.push(&a.turn)
 	case heldBefore: // its earlier delivery goes on
 		w.slots.release()
 	case heldNotYet:

@@ -3,7 +3,21 @@ package streams
 import (
 	"context"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
+
+// PostTo posts any message.
+func (n *Namespace) PostTo(ctx context.Context, m *nats.Msg, then func(sequence uint64)) error {
+	return n.pub.post(ctx, m, then)
+}
+
+// SweepOut has the time pass in which a publish has to be answered.
+func (n *Namespace) SweepOut() {
+	for range publishPulses + 1 {
+		n.pub.sweep()
+	}
+}
 
 // SendLetter is the first half of Redrive: the command is stored again, and the letter is still there.
 func (n *Namespace) SendLetter(ctx context.Context, d DeadLetter) error { return n.sendLetter(ctx, &d) }

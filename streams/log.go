@@ -95,6 +95,25 @@ func (l *Log) Append(ctx context.Context, key saga.Key, at uint64, c *saga.Commi
 	return sequence, nil
 }
 
+// Post sends a commit as [Log.Append] does, and does not wait. It reports whether the commit is on its way; if so, then is called
+// once, with the revision, or with 0 where it is not known to be stored: Append tells. It is called on a goroutine that it must
+// not block, which may be before Post returns. A commit that takes more than its one message, or that cannot be sent, is left to
+// Append. With the end of ctx the wait ends, too.
+func (l *Log) Post(ctx context.Context, key saga.Key, at uint64, c *saga.Commit, then func(revision uint64)) bool {
+	for _, e := range c.Events {
+		switch e.(type) {
+		case saga.TimerSet, saga.TimerCancelled:
+			return false
+		}
+	}
+	d, err := newDraft(l.n.subjects.commits(key), at, c)
+	if err != nil {
+		return false
+	}
+	defer d.discard()
+	return l.n.checkSize(key, "commit", d.msg.Data) == nil && l.n.pub.post(ctx, &d.msg, then) == nil
+}
+
 // A replicated stream may refuse a message though the log stands where it is expected to: while the one before it is
 // still being applied, and after a change of leader. Such a refusal is tried again, so often and after such a rest.
 const (

@@ -1,16 +1,13 @@
 package streams
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // publisher publishes to streams and waits for the acknowledgements. All of a connection's publishes share one
@@ -24,9 +21,10 @@ type publisher struct {
 	last    uint64
 	waiters map[uint64]*waiter // all that an answer may be for
 	idle    []*waiter
-	sweeper *time.Timer // runs while publishes are under way
-	swept   bool        // it runs
-	pulse   uint64      // how often it has run
+	watched map[<-chan struct{}]struct{} // the ends of contexts under which something was posted
+	sweeper *time.Timer                  // runs while publishes are under way
+	swept   bool                         // it runs
+	pulse   uint64                       // how often it has run
 }
 
 // waiter is what one publish after another waits with. One whose answer did not come is not used again: it may still come.
@@ -35,13 +33,11 @@ type waiter struct {
 	reply  string         // where the answer goes
 	answer chan pubAnswer // holds one
 	busy   bool
-	since  uint64 // the pulse at which the publish was sent
-}
+	turn   uint64 // which publish of those that it was lent for
+	since  uint64 // the pulse at which that was sent
 
-// pubAnswer is what the server has to say of a publish.
-type pubAnswer struct {
-	sequence uint64
-	err      error
+	then  func(sequence uint64) // takes the answer in place of the channel, for one that was posted
+	until <-chan struct{}       // when the one that was posted is given up
 }
 
 // publishTimeout bounds the wait for an acknowledgement: one that has not come by then was lost with a connection or a
@@ -52,7 +48,7 @@ const (
 )
 
 func newPublisher(nc *nats.Conn) *publisher {
-	return &publisher{nc: nc, inbox: nc.NewInbox() + ".", waiters: map[uint64]*waiter{}}
+	return &publisher{nc: nc, inbox: nc.NewInbox() + ".", waiters: map[uint64]*waiter{}, watched: map[<-chan struct{}]struct{}{}}
 }
 
 // publish sends a message and gives the sequence that it is stored at. The errors are the server's refusal
@@ -62,7 +58,7 @@ func (p *publisher) publish(ctx context.Context, m *nats.Msg) (uint64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err // else the answer might come before the select below looks at ctx
 	}
-	w, err := p.borrow()
+	w, _, err := p.borrow(ctx, nil)
 	if err != nil {
 		return 0, err
 	}
@@ -85,14 +81,70 @@ func (p *publisher) publish(ctx context.Context, m *nats.Msg) (uint64, error) {
 	}
 }
 
-// borrow gives what a publish waits with, and subscribes for the first.
-func (p *publisher) borrow() (*waiter, error) {
+// post is publish without the wait. Once the message is on its way, then is called once: with the sequence, or with 0 for any
+// error, the end of ctx among them. It is called on a goroutine that it must not block, which may be before post returns.
+func (p *publisher) post(ctx context.Context, m *nats.Msg, then func(sequence uint64)) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	w, turn, err := p.borrow(ctx, then)
+	if err != nil {
+		return err
+	}
+	m.Reply = w.reply
+	if err := p.nc.PublishMsg(m); err != nil && p.withdraw(w, turn) {
+		return err
+	}
+	return nil
+}
+
+// withdraw ends a publish that was posted and could not be sent, unless its then has been called meanwhile, at the context's end.
+func (p *publisher) withdraw(w *waiter, turn uint64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !w.busy || w.turn != turn {
+		return false
+	}
+	w.free()
+	delete(p.waiters, w.number)
+	return true
+}
+
+// watch has what was posted under a context given up when that ends. The publisher is locked.
+func (p *publisher) watch(ctx context.Context) <-chan struct{} {
+	end := ctx.Done()
+	if _, ok := p.watched[end]; !ok && end != nil {
+		p.watched[end] = struct{}{}
+		context.AfterFunc(ctx, func() { p.cut(end) })
+	}
+	return end
+}
+
+// cut gives up what was posted under a context that has ended.
+func (p *publisher) cut(end <-chan struct{}) {
+	var told []func(uint64)
+	p.mu.Lock()
+	delete(p.watched, end)
+	for number, w := range p.waiters {
+		if w.busy && w.until == end {
+			delete(p.waiters, number)
+			told = append(told, w.free())
+		}
+	}
+	p.mu.Unlock()
+	for _, then := range told {
+		then(0)
+	}
+}
+
+// borrow gives what a publish waits with, and subscribes for the first. One that is posted comes with its then.
+func (p *publisher) borrow(ctx context.Context, then func(uint64)) (_ *waiter, turn uint64, _ error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.sub == nil {
 		sub, err := p.nc.Subscribe(p.inbox+"*", p.receive)
 		if err != nil {
-			return nil, fmt.Errorf("subscribing to acknowledgements: %w", err)
+			return nil, 0, fmt.Errorf("subscribing to acknowledgements: %w", err)
 		}
 		_ = sub.SetPendingLimits(-1, -1) // bounded by the publishes under way
 		p.sub = sub
@@ -105,12 +157,16 @@ func (p *publisher) borrow() (*waiter, error) {
 		w = &waiter{number: p.last, reply: p.inbox + strconv.FormatUint(p.last, 36), answer: make(chan pubAnswer, 1)}
 		p.waiters[w.number] = w
 	}
+	w.turn++
 	w.busy, w.since = true, p.pulse
+	if then != nil {
+		w.then, w.until = then, p.watch(ctx)
+	}
 	if !p.swept {
 		p.swept = true
 		p.sweepLater()
 	}
-	return w, nil
+	return w, w.turn, nil
 }
 
 // giveBack ends a publish that was answered.
@@ -137,30 +193,40 @@ func (p *publisher) sweepLater() {
 
 // sweep ends the publishes that have waited for long enough, and comes again while there are others.
 func (p *publisher) sweep() {
+	var told []func(uint64)
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.pulse++
 	p.swept = false
-	for _, w := range p.waiters {
+	for number, w := range p.waiters {
 		if !w.busy {
 			continue
 		}
 		p.swept = true
-		if p.pulse-w.since > publishPulses {
-			w.tell(pubAnswer{err: nats.ErrTimeout})
+		if p.pulse-w.since <= publishPulses {
+			continue
+		}
+		if then := w.free(); then != nil {
+			delete(p.waiters, number)
+			told = append(told, then)
+		} else {
+			w.answer <- pubAnswer{err: nats.ErrTimeout}
 		}
 	}
 	if p.swept {
 		p.sweepLater()
 	}
+	p.mu.Unlock()
+	for _, then := range told {
+		then(0)
+	}
 }
 
-// tell gives the answer to the publish that waits for it. The publisher is locked.
-func (w *waiter) tell(a pubAnswer) {
-	if w.busy {
-		w.busy = false
-		w.answer <- a // there is room: one publish has one answer
-	}
+// free ends the publish that waits, and gives what is to be called with its answer; nil where it waits at the channel, which
+// has room for one. The publisher is locked.
+func (w *waiter) free() (then func(uint64)) {
+	then = w.then
+	w.busy, w.then, w.until = false, nil, nil
+	return then
 }
 
 func (p *publisher) receive(m *nats.Msg) {
@@ -170,57 +236,19 @@ func (p *publisher) receive(m *nats.Msg) {
 	}
 	a := readPubAnswer(m)
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if w := p.waiters[number]; w != nil {
-		w.tell(a)
+	w := p.waiters[number]
+	if w == nil || !w.busy {
+		p.mu.Unlock()
+		return
 	}
-}
-
-const statusNoResponders = "503"
-
-// readPubAnswer reads an acknowledgement: {"stream":"S", "seq":1}, or with an error in place of the sequence.
-func readPubAnswer(m *nats.Msg) pubAnswer {
-	if len(m.Data) == 0 && m.Header.Get(statusHeader) == statusNoResponders {
-		return pubAnswer{err: jetstream.ErrNoStreamResponse}
+	then := w.free()
+	if then == nil {
+		w.answer <- a
+	} else {
+		p.idle = append(p.idle, w)
 	}
-	if sequence, ok := plainSequence(m.Data); ok {
-		return pubAnswer{sequence: sequence}
+	p.mu.Unlock()
+	if then != nil {
+		then(a.sequence)
 	}
-	var ack struct {
-		Error    *jetstream.APIError `json:"error"`
-		Sequence uint64              `json:"seq"`
-	}
-	err := json.Unmarshal(m.Data, &ack)
-	switch {
-	case err != nil:
-		return pubAnswer{err: fmt.Errorf("acknowledgement %.100q: %w", m.Data, err)}
-	case ack.Error != nil:
-		return pubAnswer{err: ack.Error}
-	case ack.Sequence == 0:
-		return pubAnswer{err: fmt.Errorf("acknowledgement %.100q: %w", m.Data, jetstream.ErrInvalidJSAck)}
-	}
-	return pubAnswer{sequence: ack.Sequence}
-}
-
-// plainSequence reads the sequence of the acknowledgement that a server sends when there is nothing else to say.
-func plainSequence(data []byte) (uint64, bool) {
-	const name = `"seq":`
-	at := bytes.Index(data, []byte(name))
-	if at < 0 || bytes.Contains(data, []byte(`"error"`)) {
-		return 0, false
-	}
-	var sequence uint64
-	digits := 0
-	for _, c := range data[at+len(name):] {
-		switch {
-		case '0' <= c && c <= '9' && digits < 19:
-			sequence = sequence*10 + uint64(c-'0')
-			digits++
-		case c == '}' || c == ',':
-			return sequence, digits > 0 && sequence > 0
-		default:
-			return 0, false
-		}
-	}
-	return 0, false
 }
