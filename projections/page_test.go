@@ -2,6 +2,7 @@ package projections_test
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -76,27 +77,39 @@ func TestAPageOfAHundredTakesTheServerLessThanFiveMilliseconds(t *testing.T) {
 		{Attributes: map[string]string{"customer": "17"}},
 		{StartedFrom: epoch.Add(time.Duration(sagas/2) * time.Millisecond)},
 	} {
-		// Three pages, as the ones in the middle have a cursor to begin with.
-		const pages = 3
-		before, from := spent(t, rdb), time.Now()
-		got := 0
-		for range pages {
-			page, err := r.List(t.Context(), q)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got += len(page.Sagas)
-			if q.Cursor = page.Next; q.Cursor == "" {
-				break
-			}
+		var took, waited []time.Duration
+		for range 5 { // the median tells; what else the machine does is in some
+			onServer, forReader := pages(t, r, rdb, q)
+			took, waited = append(took, onServer), append(waited, forReader)
 		}
-		took := (spent(t, rdb) - before) / pages
-		t.Logf("%v a page on the server, %v for the reader: %+v", took, time.Since(from)/pages, q)
-		if want := pages * projections.DefaultLimit; got < want && q.Attributes == nil {
-			t.Errorf("%+v: got %d sagas, want %d", q, got, want)
-		}
-		if took > 5*time.Millisecond && machine.HoldsTimes(t, server.PID()) {
-			t.Errorf("%+v: a page takes the server %v, want 5 ms at most", q, took)
+		slices.Sort(took)
+		slices.Sort(waited)
+		t.Logf("%v a page on the server, %v for the reader: %+v", took[2], waited[2], q)
+		if took[2] > 5*time.Millisecond && machine.HoldsTimes(t, server.PID()) {
+			t.Errorf("%+v: a page takes the server %v, want 5 ms at most: %v", q, took[2], took)
 		}
 	}
+}
+
+// pages reads the first three pages of a list, as those after the first have a cursor to begin with, and gives how long one
+// took: the server, and the reader.
+func pages(t *testing.T, r *projections.Reader, rdb *redis.Client, q projections.Query) (onServer, forReader time.Duration) {
+	t.Helper()
+	const pages = 3
+	before, from := spent(t, rdb), time.Now()
+	got := 0
+	for range pages {
+		page, err := r.List(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got += len(page.Sagas)
+		if q.Cursor = page.Next; q.Cursor == "" {
+			break
+		}
+	}
+	if want := pages * projections.DefaultLimit; got < want && q.Attributes == nil {
+		t.Errorf("%+v: got %d sagas, want %d", q, got, want)
+	}
+	return (spent(t, rdb) - before) / pages, time.Since(from) / pages
 }

@@ -132,6 +132,9 @@ func (q *Query) indexes() (names []string, exact bool) {
 	}
 }
 
+// Scores beyond those of all times.
+const lowest, highest = -1 << 52, 1 << 52
+
 // bounds gives the times of the order that the query wants, in microseconds, both included.
 func (q *Query) bounds() (o order, low, high int64) {
 	from, to := q.StartedFrom, q.StartedTo
@@ -139,7 +142,7 @@ func (q *Query) bounds() (o order, low, high int64) {
 	if q.Order == ByUpdate {
 		o, from, to = byUpdate, q.UpdatedFrom, q.UpdatedTo
 	}
-	low, high = -1<<52, 1<<52
+	low, high = lowest, highest
 	if !from.IsZero() {
 		low = score(from)
 	}
@@ -356,16 +359,7 @@ func (w *walk) fetch(ctx context.Context, indexes []*walkedIndex) error {
 		readings := make([]*redis.ZSliceCmd, len(indexes))
 		pipe := w.m.rdb.Pipeline()
 		for i, x := range indexes {
-			from, to := w.low, w.high
-			if w.down {
-				from, to = to, from // with REV the higher bound comes first
-			}
-			if x.last != nil {
-				from = x.last.Score // again, as others may have the same
-			}
-			readings[i] = pipe.ZRangeArgsWithScores(ctx, redis.ZRangeArgs{
-				Key: x.key, Start: from, Stop: to, ByScore: true, Rev: w.down, Count: int64(x.chunk),
-			})
+			readings[i] = pipe.ZRangeArgsWithScores(ctx, w.reading(x))
 		}
 		if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 			return fmt.Errorf("reading an index: %w", err)
@@ -383,6 +377,21 @@ func (w *walk) fetch(ctx context.Context, indexes []*walkedIndex) error {
 		indexes = hungry
 	}
 	return nil
+}
+
+// reading gives what to read next of an index.
+func (w *walk) reading(x *walkedIndex) redis.ZRangeArgs {
+	from, to := w.low, w.high
+	if w.down {
+		from, to = to, from // with REV the higher bound comes first
+	}
+	switch {
+	case x.last != nil:
+		from = x.last.Score // again, as others may have the same
+	case w.low == lowest && w.high == highest: // the index's end is at hand, while a score has to be looked for
+		return redis.ZRangeArgs{Key: x.key, Start: 0, Stop: x.chunk - 1, Rev: w.down}
+	}
+	return redis.ZRangeArgs{Key: x.key, Start: from, Stop: to, ByScore: true, Rev: w.down, Count: int64(x.chunk)}
 }
 
 // take takes what was read, but for what comes before the last place or is it.
