@@ -422,6 +422,9 @@ func (a *Activation) start(now time.Time, s Start) {
 		Run: s.Run, Definition: definition, State: s.State,
 		Deadline: s.Deadline, Parent: s.Parent, Attributes: s.Attributes,
 	}
+	if e.Attributes == nil && a.plan != nil && a.plan.attributes != nil {
+		e.Attributes = a.plan.attributes(s.State) // who sent the Start did not know of them
+	}
 	a.record(now, e)
 	if a.me.Command == s.Run && a.me.Delivery == 1 && !a.doubtful {
 		return // only a Start's first delivery knows that no other has tried the first step
@@ -449,6 +452,7 @@ func (a *Activation) apply(now time.Time, events []Event, left State) {
 	for _, e := range events {
 		a.in.apply(e, stamp{a.in.Version + 1, now, a.me, left})
 	}
+	a.index(now, events, left)
 }
 
 // append makes a commit of what was recorded.

@@ -1,5 +1,12 @@
 package saga
 
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"time"
+)
+
 // AttributeNode declares a search attribute.
 type AttributeNode[S any] struct {
 	name  string
@@ -47,4 +54,55 @@ func (d *Definition[S]) AttributesOf(state *S) map[string]string {
 		}
 	}
 	return values
+}
+
+// attributesIn is AttributesOf for a state as it is recorded; nil also for one that does not decode, and where an attribute's
+// function panics: the step that comes next will tell.
+func (d *Definition[S]) attributesIn(state State) (values map[string]string) {
+	defer func() {
+		if recover() != nil {
+			values = nil
+		}
+	}()
+	var live S
+	if json.Unmarshal(state.JSON(), &live) != nil {
+		return nil
+	}
+	return d.AttributesOf(&live)
+}
+
+// index records the search attributes after events that have changed the state into another than the one that a handler left,
+// whose attributes came with it.
+func (a *Activation) index(now time.Time, events []Event, left State) {
+	changes := func(e Event) bool { return a.plan.changesState(e, left.equal(a.in.State)) }
+	if a.plan == nil || a.plan.attributes == nil || !slices.ContainsFunc(events, changes) {
+		return
+	}
+	values := a.plan.attributes(a.in.State)
+	if values == nil || maps.Equal(values, a.in.Attributes) {
+		return
+	}
+	e := AttributesChanged{Values: values}
+	a.events = append(a.events, e)
+	a.in.apply(e, stamp{version: a.in.Version + 1, time: now, by: a.me})
+}
+
+// changesState reports whether an event changes the saga's state, other than into the one that a handler left. Of steps that run
+// at once, as undos do, each leaves a state that lacks what the others have changed.
+func (p *Plan) changesState(e Event, left bool) bool {
+	switch e := e.(type) {
+	case BranchesJoined:
+		return e.Scope == ""
+	case ItemsCollected:
+		return e.Scope == ""
+	case StepCompleted:
+		n := p.Node(e.Step)
+		return e.Scope == "" && (!left || n != nil && n.Kind == KindChild)
+	case StepCompensated:
+		return e.Scope == "" && !left
+	case SagaReset:
+		return true
+	default:
+		return false
+	}
 }

@@ -64,7 +64,7 @@ func decide(events []Event, p *Plan, in *Instance, r *Result, now time.Time) []E
 		}
 		events = append(events, e)
 	}
-	if t.Scope == "" && r.Attributes != nil && !maps.Equal(r.Attributes, in.Attributes) {
+	if t.Scope == "" && r.Attributes != nil && !maps.Equal(r.Attributes, in.Attributes) && r.Given.equal(in.State) {
 		events = append(events, AttributesChanged{Values: r.Attributes})
 	}
 	return events

@@ -69,6 +69,9 @@ func Define[S any](name string, version int, nodes ...Node[S]) (*Definition[S], 
 		return nil, &DefinitionError{Name: name, Faults: b.faults}
 	}
 	b.def.plan = newPlan(name, version, root)
+	if len(b.def.attributes) > 0 {
+		b.def.plan.attributes = b.def.attributesIn
+	}
 	return b.def, nil
 }
 

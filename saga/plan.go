@@ -16,6 +16,10 @@ type Plan struct {
 	nodes  map[string]*PlanNode // by name
 	pivots []string
 	keep   uint64 // how many of the last commits are kept; 0 for all
+
+	// attributes gives the search attributes of a state, and nil where they cannot be told; it is nil where none is
+	// declared, and for a plan that was read.
+	attributes func(State) map[string]string
 }
 
 // NodeKind is a node's construct.

@@ -30,6 +30,9 @@ func (f *freight) field(i int) *uint64 {
 	return [...]*uint64{&f.A, &f.B, &f.C, &f.D, &f.E, &f.G, &f.H, &f.I}[i%usedFields]
 }
 
+// load is a search attribute that says all that there is to say of a state.
+func (f *freight) load() string { return fmt.Sprintf("%x", *f) }
+
 var arrived = saga.DeclareSignal[int]("arrived")
 
 // author writes random definitions.

@@ -43,7 +43,7 @@ func newTrial(seed, schedule uint64, calm bool) *trial {
 	rng := rand.New(rand.NewPCG(seed, 0x73616761))
 	t := &trial{seed: seed, rng: rand.New(rand.NewPCG(seed, schedule)), calm: calm, say: func(string, ...any) {}}
 	kid := &author{rng: rng, calm: calm}
-	small := saga.Must(saga.Define("kid", 1, kid.sequence(1, 3)...))
+	small := saga.Must(saga.Define("kid", 1, append(kid.sequence(1, 3), saga.Attribute("load", (*freight).load))...))
 	parent := &author{rng: rng, calm: calm, children: []*saga.Definition[freight]{small}}
 	nodes := parent.sequence(3, 4)
 	if rng.IntN(4) == 0 {
@@ -51,7 +51,7 @@ func newTrial(seed, schedule uint64, calm bool) *trial {
 		parent.say("pivot %s", name)
 		nodes = append(nodes, saga.Step(name, act(0, false)).Pivot(), saga.Step(parent.name("after"), act(1, false)))
 	}
-	big, err := saga.Define("parent", 1, nodes...)
+	big, err := saga.Define("parent", 1, append(nodes, saga.Attribute("load", (*freight).load))...)
 	if err != nil {
 		t.fault("the definition is refused: %v", err)
 		return t
@@ -84,6 +84,7 @@ func (t *trial) call(a *actor, action saga.Action, info saga.Info) (r saga.Resul
 	ctx = context.WithValue(ctx, lastKey{}, action.Plan.Policy(action.Task).Attempts == action.Task.Attempt)
 	runner := t.w.runnable(a.m.key.Definition, action.Plan.Version).NewRunner()
 	r.State, r.Err = runner.Run(ctx, action.Task, action.State)
+	r.Attributes = runner.Attributes()
 	t.say("%s: %s: %s undo=%v attempt %d: %v", a.id, info.Key, info.StepKey, info.Undo, info.Attempt, r.Err)
 	return r
 }
@@ -353,6 +354,9 @@ func (t *trial) checkLog(key saga.Key, want *saga.Instance) {
 		snapshot := c.Snapshot
 		c.Snapshot = nil
 		whole.Evolve(&c)
+		if got, want := whole.Attributes["load"], loadOf(whole); got != want {
+			t.fault("saga %s: version %d: the attribute is %s, the state says %s", key, c.Version, got, want)
+		}
 		if snapshot != nil && !same(whole, snapshot) {
 			t.fault("saga %s: version %d: the snapshot is\n%s\nfolding gives\n%s", key, c.Version, encode(snapshot), encode(whole))
 		}
@@ -360,6 +364,15 @@ func (t *trial) checkLog(key saga.Key, want *saga.Instance) {
 	if !same(whole, want) {
 		t.fault("saga %s: folding from a snapshot gives\n%s\nfrom the beginning\n%s", key, encode(want), encode(whole))
 	}
+}
+
+// loadOf reads the search attribute off the state.
+func loadOf(in *saga.Instance) string {
+	var f freight
+	if err := json.Unmarshal(in.State.JSON(), &f); err != nil {
+		return err.Error()
+	}
+	return f.load()
 }
 
 // reopens reports whether an event may follow the end of a run, and begins it anew.
