@@ -30,6 +30,9 @@ type activation struct {
 	action   saga.Action // to carry out next; while a commit is on its way, that commit
 	revision uint64      // at which it was stored; 0 where that is not known
 
+	trying bool         // this goroutine makes an attempt
+	failed *saga.Result // of an attempt whose handler has ended its goroutine
+
 	// Handlers run under one context, which ends with the activation's claim.
 	handlers context.Context //nolint:containedctx // of all attempts; ends with the activation
 	cutOff   context.CancelCauseFunc
@@ -42,13 +45,13 @@ func newActivation(w *worker, d *streams.Delivery, c saga.Command) *activation {
 	now := time.Now()
 	a := &activation{w: w, delivery: d, cmd: c, since: now, wake: make(chan struct{}, 1)}
 	a.turn.goOn = a.goOn
-	a.handlers, a.cutOff = context.WithCancelCause(w.ctx)
 	a.doubtful = d.Redriven != "" || w.link.backWithin(doubt, now)
 	return a
 }
 
 // begin has the core decide what to do first.
 func (a *activation) begin() saga.Action {
+	a.handlers, a.cutOff = context.WithCancelCause(a.w.ctx)
 	d := saga.Delivery{
 		Key: a.delivery.Key, Command: a.cmd, Stream: a.delivery.Stream, Sequence: a.delivery.Sequence,
 		Count: a.delivery.Count, Doubtful: a.doubtful,
@@ -77,11 +80,18 @@ func (a *activation) key() saga.Key { return a.delivery.Key }
 // goOn carries out one action after another until the activation is over, the worker stops, or a commit is on its way: when
 // that has arrived, the activation goes on, on whichever goroutine is free.
 func (a *activation) goOn() {
+	returns := false
+	defer func() {
+		if !returns {
+			a.exited()
+		}
+	}()
 	next, err := a.take()
 	for err == nil && !next.Final() {
 		a.action = next
 		if next.Do == saga.ActAppend && a.post() {
-			return // and it may be going on elsewhere already
+			returns = true // and it may be going on elsewhere already
+			return
 		}
 		next, err = a.step(&a.action)
 	}
@@ -90,8 +100,27 @@ func (a *activation) goOn() {
 	} else {
 		a.finish(&next)
 	}
+	returns = true
 	a.end()
 	a.w.cores.Put(a.core)
+	a.w.letGo(a)
+}
+
+// errExited is what a handler or a hook has failed with that does not return.
+var errExited = errors.New("it has ended its goroutine, as runtime.Goexit does, and with it FailNow and Fatal of a test")
+
+// exited deals with a handler that has ended the goroutine under it: as a failed attempt. After anything else of the user's that
+// does, such as a hook, the command is given back.
+func (a *activation) exited() {
+	if a.trying {
+		a.trying = false
+		a.failed = &saga.Result{Task: a.action.Task, Err: &saga.PanicError{Value: errExited}}
+		defer a.w.crew.push(&a.turn)
+		a.conclude(&a.action, a.info(&a.action), a.failed)
+		return
+	}
+	a.abandon(errExited)
+	a.end()
 	a.w.letGo(a)
 }
 
@@ -100,11 +129,18 @@ func (a *activation) take() (saga.Action, error) {
 	switch {
 	case a.core == nil:
 		return a.begin(), nil
+	case a.failed != nil:
+		r := *a.failed
+		a.failed = nil
+		return a.ended(r)
 	case a.revision == 0:
 		return a.step(&a.action) // the commit may be in, or not: to append it tells
-	default:
-		return a.appended(&a.action, a.revision), nil
 	}
+	if a.action.Keep > 0 {
+		a.w.crew.leave() // it is going to be compacted
+		defer a.w.crew.comeBack()
+	}
+	return a.appended(&a.action, a.revision), nil
 }
 
 // post sends the commit off, and reports whether it is on its way.
@@ -231,8 +267,6 @@ func (a *activation) appendAgain(err error, action *saga.Action) (revision uint6
 
 // compact has the log forget what a saga that never ends does not need. If that fails, the next snapshot tries again.
 func (a *activation) compact(keep uint64) {
-	a.w.crew.leave()
-	defer a.w.crew.comeBack()
 	ctx, cancel := context.WithTimeout(a.w.ctx, compactTimeout)
 	defer cancel()
 	if err := a.w.ns.Log().Compact(ctx, a.key(), keep); err != nil {

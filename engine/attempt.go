@@ -11,25 +11,36 @@ import (
 	"github.com/jetsaga/jetsaga/streams"
 )
 
-// run carries out a task: on this goroutine where there is nothing else to do meanwhile, or else beside it.
+// run carries out a task: on this goroutine where there is nothing else to do meanwhile, or else beside it. A worker that stops
+// begins none: what came of it could not be stored any more.
 func (a *activation) run(action *saga.Action) (saga.Action, error) {
-	instance := a.core.Instance()
-	info := saga.Info{
-		Key: a.key(), Run: instance.Run, DefinitionVersion: action.Plan.Version,
-		Step: saga.StepName(action.Task.Step), StepKey: action.Task.Step, Undo: action.Task.Undo, Attempt: action.Task.Attempt,
+	if err := a.w.ctx.Err(); err != nil {
+		return saga.Action{}, err
 	}
+	info := a.info(action)
 	var undo recall
 	if action.Task.Kind == saga.TaskRecall {
-		undo.child, undo.cmd, undo.known = instance.Recall(action.Task.Step, time.Now())
+		undo.child, undo.cmd, undo.known = a.core.Instance().Recall(action.Task.Step, time.Now())
 	}
 	if !action.More && action.Until.IsZero() && a.beside == 0 {
-		return a.ended(a.attempt(a.ownRunner(action.Plan), action, info, undo))
+		a.trying = true
+		r := a.attempt(a.ownRunner(action.Plan), action, info, undo)
+		a.trying = false
+		return a.ended(r)
 	}
 	a.runBeside(*action, info, undo)
 	if action.More {
 		return a.core.Next(time.Now()), nil
 	}
 	return a.wait(action.Until)
+}
+
+// info is what a handler is told of its attempt.
+func (a *activation) info(action *saga.Action) saga.Info {
+	return saga.Info{
+		Key: a.key(), Run: a.core.Instance().Run, DefinitionVersion: action.Plan.Version,
+		Step: saga.StepName(action.Task.Step), StepKey: action.Task.Step, Undo: action.Task.Undo, Attempt: action.Task.Attempt,
+	}
 }
 
 // runBeside carries out a task on a goroutine of its own, which end waits for. It is apart from run, in which nothing has to
@@ -39,10 +50,21 @@ func (a *activation) runBeside(action saga.Action, info saga.Info, undo recall) 
 		a.results = make(chan saga.Result)
 	}
 	a.beside++
-	go func() { a.results <- a.attempt(a.newRunner(action.Plan), &action, info, undo) }()
+	go func() {
+		r := saga.Result{Task: action.Task, Err: &saga.PanicError{Value: errExited}}
+		returns := false
+		defer func() { a.results <- r }()
+		defer func() {
+			if !returns {
+				a.conclude(&action, info, &r)
+			}
+		}()
+		r = a.attempt(a.newRunner(action.Plan), &action, info, undo)
+		returns = true
+	}()
 }
 
-// ownRunner gives the runner of this goroutine.
+// ownRunner gives the runner of what runs on the activation's own goroutine.
 func (a *activation) ownRunner(plan *saga.Plan) saga.Runner {
 	if a.runs != plan {
 		a.runner, a.runs = a.newRunner(plan), plan
@@ -140,14 +162,20 @@ func (a *activation) attempt(runner saga.Runner, action *saga.Action, info saga.
 		}
 	}
 	r.Took = time.Since(begun)
-	a.w.conf.Hooks.ran(info, r.Took, r.Err)
-	if r.Err != nil {
-		r.Delay = delay(action.Plan.Policy(task), task.Attempt)
-		if a.w.ctx.Err() == nil {
-			a.logFailure(info, r.Err)
-		}
-	}
+	a.conclude(action, info, &r)
 	return r
+}
+
+// conclude tells of an attempt that is over, and says how long to rest if it has failed.
+func (a *activation) conclude(action *saga.Action, info saga.Info, r *saga.Result) {
+	a.w.conf.Hooks.ran(info, r.Took, r.Err)
+	if r.Err == nil {
+		return
+	}
+	r.Delay = delay(action.Plan.Policy(action.Task), action.Task.Attempt)
+	if a.w.ctx.Err() == nil {
+		a.logFailure(info, r.Err)
+	}
 }
 
 // limited gives the context of an attempt, which ends when its time is over, or that of the block around it.

@@ -6,7 +6,7 @@ import (
 )
 
 // crew are the goroutines that drive activations: those that are new, and those whose commit has arrived. An activation needs
-// none while its commit is on its way, so a few serve many, and their stacks have grown to what handlers need. As many work
+// none while its commit is on its way, so a few serve many, and their stacks have grown to what handlers need. About as many work
 // as there are processors; one that leaves for a handler, or for anything else that may take its time, has another take its place.
 type crew struct {
 	spawn func(func()) // runs a goroutine that the worker's stop waits for
@@ -84,16 +84,23 @@ func (c *crew) callOne() {
 }
 
 func (c *crew) work(h *hand) {
+	home := false
+	defer func() {
+		if !home { // the goroutine was ended from within
+			c.leave()
+		}
+	}()
 	for {
 		t, stay := c.next(h)
 		if t != nil {
 			t.goOn()
 			continue
 		}
-		if !stay {
-			return
+		if stay {
+			_, stay = <-h.call
 		}
-		if _, called := <-h.call; !called {
+		if !stay {
+			home = true
 			return
 		}
 	}

@@ -7,8 +7,8 @@ import (
 )
 
 // Hooks are functions that a worker calls as things happen: the one place for metrics, traces and tests to look
-// in. Each may be nil. They are called on the activations' own goroutines, several at once, and hold the saga up
-// while they run; what they are given must not be changed or kept.
+// in. Each may be nil. They are called on the goroutines that drive sagas, several at once, and hold those up while they
+// run: they must not block, nor wait for a saga. What they are given must not be changed or kept.
 type Hooks struct {
 	// Activated: a command was delivered and an activation begins. count is the delivery's count.
 	Activated func(key saga.Key, command saga.Command, count uint64)

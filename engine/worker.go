@@ -184,7 +184,7 @@ func (w *worker) publishPlans(ctx context.Context) {
 	}
 }
 
-// spawn runs f on a goroutine that stop waits for; not at all once stop has begun.
+// spawn runs f on a goroutine that stop waits for; not at all once the worker has stopped and holds nothing any more.
 func (w *worker) spawn(f func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -2,6 +2,7 @@ package sagatest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -32,6 +33,15 @@ func (f *freight) field(i int) *uint64 {
 
 // load is a search attribute that says all that there is to say of a state.
 func (f *freight) load() string { return fmt.Sprintf("%x", *f) }
+
+// loadOf reads the search attribute off the state.
+func loadOf(in *saga.Instance) string {
+	var f freight
+	if err := json.Unmarshal(in.State.JSON(), &f); err != nil {
+		return err.Error()
+	}
+	return f.load()
+}
 
 var arrived = saga.DeclareSignal[int]("arrived")
 

@@ -366,15 +366,6 @@ func (t *trial) checkLog(key saga.Key, want *saga.Instance) {
 	}
 }
 
-// loadOf reads the search attribute off the state.
-func loadOf(in *saga.Instance) string {
-	var f freight
-	if err := json.Unmarshal(in.State.JSON(), &f); err != nil {
-		return err.Error()
-	}
-	return f.load()
-}
-
 // reopens reports whether an event may follow the end of a run, and begins it anew.
 func reopens(e saga.Event) bool {
 	switch e.(type) {
