@@ -273,7 +273,7 @@ func percentile(sorted []time.Duration, p int) time.Duration {
 
 // Workers are killed one after another while orders are under way; each has been replaced before.
 func TestKilledWorkersLoseNoSaga(t *testing.T) {
-	customers, kills := 300, 4
+	customers, kills := 250, 3
 	if long {
 		customers, kills = 2000, 20
 	}
@@ -303,7 +303,7 @@ func rest(d time.Duration) { <-time.After(d) }
 
 // With all cores busy, workers still tell in time that they are alive.
 func TestSagasStayWithTheirWorkersOnABusyMachine(t *testing.T) {
-	customers, busy := 300, 4*time.Second
+	customers, busy := 250, 3*time.Second
 	if long {
 		customers, busy = 2000, 30*time.Second
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	seedsFlag = flag.Int("sagatest.seeds", 1_500, "how many random definitions to simulate")
+	seedsFlag = flag.Int("sagatest.seeds", 800, "how many random definitions to simulate")
 	seedFlag  = flag.Uint64("sagatest.seed", 0, "simulate this seed only, and print what happens")
 )
 

@@ -12,8 +12,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// defaultSeeds take about five seconds on two cores, and reach every situation.
-const defaultSeeds = 3000
+// defaultSeeds take a few seconds on two cores, and reach every situation.
+const defaultSeeds = 1500
 
 var (
 	seedFlag  = flag.Uint64("simulation.seed", 0, "simulate this one seed; with -v, print all that happens")
