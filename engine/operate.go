@@ -211,6 +211,10 @@ func (c *Client) Skip(ctx context.Context, key saga.Key, step string, opts ...Re
 		case s.Status == saga.StepDone || s.Status == saga.StepUndone:
 			return fmt.Sprintf("step %q is %s already", step, s.Status)
 		}
+		// Where no worker has published the plan, the saga itself tells, and sets the command aside.
+		if plan, err := c.ns.Plan(ctx, key.Definition, in.Definition); err == nil && plan.Step(step) == nil {
+			return fmt.Sprintf("version %d of its definition has no step %q", plan.Version, step)
+		}
 		return ""
 	}, func(o saga.Order) saga.Command { return saga.Skip{Order: o, Step: step} })
 }

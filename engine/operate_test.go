@@ -154,6 +154,9 @@ func TestAPausedSagaDoesNothingUntilItIsResumed(t *testing.T) {
 	if err := c.Pause(ctx, key); !errors.As(err, &refused) {
 		t.Errorf("a second pause gives %v", err)
 	}
+	if err := c.Skip(ctx, key, "three"); !errors.As(err, &refused) || !strings.Contains(err.Error(), `has no step "three"`) {
+		t.Errorf("to skip a step that there is none of gives %v", err)
+	}
 	if err := c.Resume(ctx, key); err != nil {
 		t.Fatal(err)
 	}
