@@ -12,6 +12,9 @@ func (n *Namespace) PostTo(ctx context.Context, m *nats.Msg, then func(sequence 
 	return n.pub.post(ctx, m, then)
 }
 
+// Sweep has the publisher look at what is under way, as it does by itself from time to time.
+func (n *Namespace) Sweep() { n.pub.sweep() }
+
 // SweepOut has the time pass in which a publish has to be answered.
 func (n *Namespace) SweepOut() {
 	for range publishPulses + 1 {

@@ -120,3 +120,28 @@ func TestWhatWasPostedAndIsNotAnsweredIsGivenUp(t *testing.T) {
 		t.Errorf("on a closed connection: %v, told %d times", err, len(told))
 	}
 }
+
+func TestNobodyListensForAnswersWhileNothingIsPublished(t *testing.T) {
+	ns := ensure(t)
+	for range 2 {
+		ns.Sweep()
+	}
+	revision := uint64(0)
+	before := ns.Conn().NumSubscriptions()
+	for version := uint64(1); version <= 2; version++ {
+		var err error
+		c := &saga.Commit{Version: version, Time: time.Now().UTC(), Events: []saga.Event{saga.SagaStarted{Run: "r"}}}
+		if revision, err = ns.Log().Append(t.Context(), key("o-1"), revision, c); err != nil {
+			t.Fatal(err)
+		}
+		ns.Sweep()
+		if n := ns.Conn().NumSubscriptions(); n != before+1 {
+			t.Errorf("%d subscriptions after a publish, want one more than %d", n, before)
+		}
+		ns.Sweep()
+		if n := ns.Conn().NumSubscriptions(); n != before {
+			t.Errorf("%d subscriptions after a rest, want %d", n, before)
+		}
+		ns.Sweep()
+	}
+}

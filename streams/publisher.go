@@ -22,8 +22,8 @@ type publisher struct {
 	waiters map[uint64]*waiter // all that an answer may be for
 	idle    []*waiter
 	watched map[<-chan struct{}]struct{} // the ends of contexts under which something was posted
-	sweeper *time.Timer                  // runs while publishes are under way
-	swept   bool                         // it runs
+	sweeper *time.Timer                  // runs while publishes are under way, and some time after
+	swept   bool                         // there were some when it last ran, or since
 	pulse   uint64                       // how often it has run
 }
 
@@ -46,6 +46,9 @@ const (
 	publishTimeout = 5 * time.Second
 	publishPulses  = 10
 )
+
+// publishRest is for how long nothing is published before the subscription is given up, until something is.
+const publishRest = time.Minute
 
 func newPublisher(nc *nats.Conn) *publisher {
 	return &publisher{nc: nc, inbox: nc.NewInbox() + ".", waiters: map[uint64]*waiter{}, watched: map[<-chan struct{}]struct{}{}}
@@ -164,7 +167,7 @@ func (p *publisher) borrow(ctx context.Context, then func(uint64)) (_ *waiter, t
 	}
 	if !p.swept {
 		p.swept = true
-		p.sweepLater()
+		p.sweepAfter(publishTimeout / publishPulses)
 	}
 	return w, w.turn, nil
 }
@@ -183,19 +186,22 @@ func (p *publisher) drop(w *waiter) {
 	delete(p.waiters, w.number)
 }
 
-func (p *publisher) sweepLater() {
+// sweepAfter has sweep called.
+func (p *publisher) sweepAfter(d time.Duration) {
 	if p.sweeper == nil {
-		p.sweeper = time.AfterFunc(publishTimeout/publishPulses, p.sweep)
+		p.sweeper = time.AfterFunc(d, p.sweep)
 		return
 	}
-	p.sweeper.Reset(publishTimeout / publishPulses)
+	p.sweeper.Reset(d)
 }
 
-// sweep ends the publishes that have waited for long enough, and comes again while there are others.
+// sweep ends the publishes that have waited for long enough, and comes again while there are others. Where there were none for
+// some time, it ends the subscription.
 func (p *publisher) sweep() {
 	var told []func(uint64)
 	p.mu.Lock()
 	p.pulse++
+	rested := !p.swept
 	p.swept = false
 	for number, w := range p.waiters {
 		if !w.busy {
@@ -212,8 +218,14 @@ func (p *publisher) sweep() {
 			w.answer <- pubAnswer{err: nats.ErrTimeout}
 		}
 	}
-	if p.swept {
-		p.sweepLater()
+	switch {
+	case p.swept:
+		p.sweepAfter(publishTimeout / publishPulses)
+	case !rested:
+		p.sweepAfter(publishRest)
+	case p.sub != nil:
+		_ = p.sub.Unsubscribe() // it fails on a connection that is closed
+		p.sub = nil
 	}
 	p.mu.Unlock()
 	for _, then := range told {
