@@ -30,11 +30,13 @@ type Config struct {
 	// Namespace keeps the sagas of several applications or environments apart: letters, digits, '-', '_', at
 	// most 64. Default: "default".
 	Namespace string
-	// Streams is over how many streams a new namespace is spread; it is fixed from then on. Default: what
+	// Streams is over how many streams a new namespace is spread, 1 to 256; it is fixed from then on. Default: what
 	// exists, else 4.
 	Streams int
 	// Replicas is how many servers hold each stream of a new namespace: 1, 3 or 5. Default: what exists, else 1.
 	Replicas int
+	// Compression has a new namespace's streams store messages S2-compressed; it is fixed from then on. Default: off.
+	Compression bool
 
 	// Name is how the worker is shown to people; the worker's id is made of it and of the moment of its start.
 	// Default: the host's name.
@@ -72,8 +74,8 @@ type Config struct {
 func (c Config) withDefaults() (Config, error) {
 	var errs []error
 	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf("engine.Config."+format, args...)) }
-	if c.Conn == nil {
-		fault("Conn is required")
+	for _, err := range c.streams().Faults() {
+		fault("%w", err)
 	}
 	if c.Slots < 0 {
 		fault("Slots is %d, must be positive", c.Slots)
@@ -137,7 +139,7 @@ func hostName() string {
 func (c Config) streams() streams.Config {
 	return streams.Config{
 		Conn: c.Conn, JetStream: c.JetStream, Namespace: c.Namespace,
-		Streams: c.Streams, Replicas: c.Replicas, Logger: c.Logger,
+		Streams: c.Streams, Replicas: c.Replicas, Compression: c.Compression, Logger: c.Logger,
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/jetsaga/jetsaga/engine"
 	"github.com/jetsaga/jetsaga/saga"
 	"github.com/jetsaga/jetsaga/testutil"
@@ -368,10 +370,32 @@ func TestAnEngineIsRunOnceAndWithDefinitions(t *testing.T) {
 }
 
 func TestABadConfigurationIsRefusedWhole(t *testing.T) {
-	_, err := engine.New(engine.Config{Slots: -1, ParkAfter: -1, MaxState: -1, Name: "a b"})
-	for _, field := range []string{"Conn", "Slots", "ParkAfter", "MaxState", "Name"} {
-		if err == nil || !strings.Contains(err.Error(), "engine.Config."+field) {
+	wrong := engine.Config{Namespace: "a.b", Streams: 257, Replicas: 2, Slots: -1, ParkAfter: -1, MaxState: -1, Name: "a b"}
+	_, err := engine.New(wrong)
+	if err == nil {
+		t.Fatal("it is taken")
+	}
+	for _, field := range []string{"Conn", "Namespace", "Streams", "Replicas", "Slots", "ParkAfter", "MaxState", "Name"} {
+		if !strings.Contains("\n"+err.Error(), "\nengine.Config."+field) {
 			t.Errorf("error is %v, want one that names %s", err, field)
 		}
+	}
+	if _, err := engine.OpenClient(t.Context(), wrong); err == nil || !strings.Contains(err.Error(), "engine.Config.Replicas is 2, must be 1, 3 or 5") {
+		t.Errorf("a client's error is %v", err)
+	}
+}
+
+func TestANewNamespaceIsStoredCompressed(t *testing.T) {
+	nc := testutil.Connect(t, testutil.NATS(t))
+	c, err := engine.NewClient(t.Context(), engine.Config{Conn: nc, Compression: true, Streams: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := c.Namespace().JetStream().Stream(t.Context(), c.Namespace().Streams()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := stream.CachedInfo().Config.Compression; got != jetstream.S2Compression {
+		t.Errorf("compression is %v", got)
 	}
 }

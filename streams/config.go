@@ -7,6 +7,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/jetsaga/jetsaga/shard"
 )
 
 // The defaults of a [Config].
@@ -26,8 +28,8 @@ type Config struct {
 	// Namespace keeps the sagas of several applications or environments apart: letters, digits, '-', '_', at
 	// most 64. Default: "default".
 	Namespace string
-	// Streams is over how many streams the namespace's shards are spread when they are created. Default: what
-	// exists, else 4.
+	// Streams is over how many streams the namespace's shards are spread when they are created, 1 to 256.
+	// Default: what exists, else 4.
 	Streams int
 	// Replicas is how many servers hold each stream: 1, 3 or 5. Default: what exists, else 1.
 	Replicas int
@@ -37,35 +39,51 @@ type Config struct {
 	Logger *slog.Logger
 }
 
+// Faults gives all that is wrong, each error beginning with the name of its field, for a configuration that has these
+// fields among others.
+func (c Config) Faults() (faults []error) {
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if c.Conn == nil {
+		fault("Conn is required")
+	}
+	if c.Namespace != "" {
+		if err := checkNamespace(c.Namespace); err != nil {
+			fault("Namespace: %w", err)
+		}
+	}
+	if c.Streams < 0 || c.Streams > shard.Count {
+		fault("Streams is %d, must be 1 to %d", c.Streams, shard.Count)
+	}
+	switch c.Replicas {
+	case 0, 1, 3, 5:
+	default: // an even number survives no more failures than the odd one below it
+		fault("Replicas is %d, must be 1, 3 or 5", c.Replicas)
+	}
+	return faults
+}
+
 // withDefaults checks the configuration, tells all that is wrong at once, and fills in defaults. Streams and
 // Replicas may stay 0, for what exists.
 func (c Config) withDefaults() (Config, error) {
-	var errs []error
-	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf("streams.Config."+format, args...)) }
-	if c.Conn == nil {
-		fault("Conn is required")
+	faults := c.Faults()
+	for i, err := range faults {
+		faults[i] = fmt.Errorf("streams.Config.%w", err)
+	}
+	if len(faults) > 0 {
+		return c, errors.Join(faults...)
 	}
 	if c.Namespace == "" {
 		c.Namespace = DefaultNamespace
 	}
-	if err := checkNamespace(c.Namespace); err != nil {
-		fault("Namespace: %w", err)
-	}
-	if c.Streams < 0 || c.Streams > 256 {
-		fault("Streams is %d, must be 1 to 256", c.Streams)
-	}
-	if c.Replicas < 0 || c.Replicas > 5 {
-		fault("Replicas is %d, must be 1 to 5", c.Replicas)
-	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	if len(errs) == 0 && c.JetStream == nil {
+	if c.JetStream == nil {
 		js, err := jetstream.New(c.Conn)
 		if err != nil {
-			fault("Conn: %w", err)
+			return c, fmt.Errorf("streams.Config.Conn: %w", err)
 		}
 		c.JetStream = js
 	}
-	return c, errors.Join(errs...)
+	return c, nil
 }

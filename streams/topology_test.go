@@ -2,6 +2,7 @@ package streams_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -112,6 +113,11 @@ func TestABadConfigurationIsRefusedWhole(t *testing.T) {
 	var name *saga.InvalidNameError
 	if !errors.As(err, &name) || name.Field != "namespace" {
 		t.Errorf("error is %v, want an InvalidNameError", err)
+	}
+	for _, replicas := range []int{-1, 2, 4, 6} {
+		if faults := (streams.Config{Replicas: replicas}).Faults(); !strings.Contains(fmt.Sprint(faults), "Replicas") {
+			t.Errorf("%d replicas: the faults are %v", replicas, faults)
+		}
 	}
 }
 
