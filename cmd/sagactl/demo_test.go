@@ -252,6 +252,9 @@ func TestDevServesUntilItIsInterrupted(t *testing.T) {
 	if code, _, errs := ctl(t, "start", "a", "--id", "b", "-s", url, "--create"); code != exitOK {
 		t.Errorf("exit %d\n%s", code, errs)
 	}
+	if code, out, errs := ctl(t, "doctor", "-s", url); code != exitOK || !strings.Contains(out, "synced every 1s") {
+		t.Errorf("exit %d\n%s%s", code, out, errs)
+	}
 	p.Signal(os.Interrupt)
 	if err := p.Wait(); err != nil {
 		t.Errorf("it ended with %v", err)

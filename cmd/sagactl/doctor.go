@@ -41,7 +41,8 @@ func (a *app) doctor() *cobra.Command {
 		Use:   "doctor",
 		Short: "Check the server, the streams, the queues and, with --deep, every history",
 		Long: "Doctor tells whether everything is in order, and what a killed process and a power cut could lose. The second depends " +
-			"on the server's sync_interval, which is not told to clients: --monitor reads it from the server's monitoring port. With " +
+			"on how often the server syncs. Embedded servers, such as those of dev and demo, tell it; others tell their system account, and " +
+			"accounts to which that exports it ($SYS.REQ.SERVER.*.JSZ), and for the rest --monitor reads it from the monitoring port. With " +
 			"--deep it reads every saga's whole history, slowly enough not to be in the way, and reports those that have holes or " +
 			"cannot be read. It changes nothing. The exit code is 1 if there is a problem.\n\n" +
 			"With -o json: server, server_version, server_version_minimum, server_features, namespace, streams (name, replicas, shards, " +
@@ -53,7 +54,7 @@ func (a *app) doctor() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&f.deep, "deep", false, "read every history")
 	cmd.Flags().Float64Var(&f.rate, "rate", 1000, "how many histories to read in a second with --deep; 0 for as many as it can")
-	cmd.Flags().StringVar(&f.monitor, "monitor", "", "URL of the server's monitoring port, to read how often it syncs")
+	cmd.Flags().StringVar(&f.monitor, "monitor", "", "URL of the server's monitoring port, to read how often it syncs where it does not tell clients")
 	return cmd
 }
 
@@ -70,12 +71,8 @@ func (a *app) runDoctor(ctx context.Context, f doctorFlags) error {
 	if err != nil {
 		return err
 	}
-	if f.monitor != "" {
-		asking, cancel := a.asking(ctx)
-		defer cancel()
-		if d.Sync, err = readSync(asking, f.monitor); err != nil {
-			return err
-		}
+	if d.Sync, err = a.syncOf(ctx, nc, f.monitor); err != nil {
+		return err
 	}
 	d.Durability = durability(d.Streams, d.Sync)
 	if f.deep {
@@ -92,6 +89,16 @@ func (a *app) runDoctor(ctx context.Context, f doctorFlags) error {
 		return errNo
 	}
 	return err
+}
+
+// syncOf asks the server itself how it syncs, or the monitoring port that is named.
+func (a *app) syncOf(ctx context.Context, nc *nats.Conn, monitor string) (*syncSetting, error) {
+	ctx, cancel := a.asking(ctx)
+	defer cancel()
+	if monitor != "" {
+		return readSync(ctx, monitor)
+	}
+	return askSync(ctx, nc)
 }
 
 // examine looks at everything that is seen at a glance.

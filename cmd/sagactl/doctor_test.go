@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +14,8 @@ import (
 
 	"github.com/jetsaga/jetsaga/engine"
 	"github.com/jetsaga/jetsaga/streams"
+	"github.com/jetsaga/jetsaga/streams/embedded"
+	"github.com/jetsaga/jetsaga/testutil"
 )
 
 func TestDoctorFindsAHoleBeforeTheLastSnapshot(t *testing.T) {
@@ -107,22 +111,8 @@ func TestDoctorReadsHowOftenTheServerSyncs(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := c.options
-			o.Host, o.Port, o.HTTPHost, o.HTTPPort = "127.0.0.1", -1, "127.0.0.1", -1
-			o.NoLog, o.NoSigs, o.JetStream, o.StoreDir = true, true, true, t.TempDir()
-			s, err := server.NewServer(&o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.Start()
-			t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-			nc, err := nats.Connect(s.ClientURL())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer nc.Close()
-			if _, err := engine.NewClient(t.Context(), engine.Config{Conn: nc}); err != nil {
-				t.Fatal(err)
-			}
+			o.HTTPHost, o.HTTPPort = "127.0.0.1", -1
+			s := foreign(t, o)
 			monitor := "http://" + s.MonitorAddr().String()
 			if code, out, errs := ctl(t, "doctor", "-s", s.ClientURL(), "--monitor", monitor); code != exitOK || !strings.Contains(out, c.want) {
 				t.Errorf("exit %d\n%s%s", code, out, errs)
@@ -130,6 +120,92 @@ func TestDoctorReadsHowOftenTheServerSyncs(t *testing.T) {
 			if code, _, errs := ctl(t, "doctor", "-s", s.ClientURL(), "--monitor", monitor+"/nothing"); code != exitServer ||
 				strings.Count(errs, "\n") != 1 {
 				t.Errorf("a port that is no monitoring port: exit %d\n%s", code, errs)
+			}
+		})
+	}
+}
+
+// foreign starts a nats-server that is not embedded by us, with a namespace.
+func foreign(t *testing.T, o server.Options) *server.Server {
+	t.Helper()
+	o.Host, o.Port, o.NoLog, o.NoSigs, o.JetStream, o.StoreDir = "127.0.0.1", -1, true, true, true, t.TempDir()
+	s, err := server.NewServer(&o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	nc, err := nats.Connect(s.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if _, err := engine.NewClient(t.Context(), engine.Config{Conn: nc}); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestAServerThatIsStartedAnewTellsDoctorHowItSyncsNow(t *testing.T) {
+	dir := t.TempDir()
+	for _, c := range []struct {
+		want string
+		conf embedded.Config
+	}{
+		{"synced every 1s: a killed process loses nothing, and a power cut loses up to 1s of what was acknowledged.\n", embedded.Config{}},
+		{"neither a killed process nor a power cut loses anything", embedded.Config{SyncAlways: true}},
+		{"a power cut loses up to 10s of what was acknowledged; sync_interval: 1s costs nothing", embedded.Config{SyncInterval: 10 * time.Second}},
+	} {
+		c.conf.StoreDir, c.conf.Port = dir, -1
+		s, err := embedded.Start(t.Context(), c.conf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nc := testutil.Connect(t, s)
+		if _, err := engine.NewClient(t.Context(), engine.Config{Conn: nc}); err != nil {
+			t.Fatal(err)
+		}
+		if code, out, errs := ctl(t, "doctor", "-s", s.ClientURL()); code != exitOK || !strings.Contains(out, c.want) {
+			t.Errorf("exit %d, want %q\n%s%s", code, c.want, out, errs)
+		}
+		nc.Close()
+		s.Stop()
+	}
+}
+
+func TestDoctorAsksAServerWhoseSystemAccountExportsHowItSyncs(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	const conf = `accounts {
+  SYS { exports: [{service: "$SYS.REQ.SERVER.*.JSZ"}] }
+  APP { jetstream: enabled, users: [{user: ann}], imports: [{service: {account: SYS, subject: "$SYS.REQ.SERVER.*.JSZ"}}] }
+}
+system_account: SYS
+no_auth_user: ann
+jetstream { sync_interval: 7s }`
+	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o, err := server.ProcessConfigFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := foreign(t, *o)
+	if code, out, errs := ctl(t, "doctor", "-s", s.ClientURL()); code != exitOK || !strings.Contains(out, "synced every 7s") {
+		t.Errorf("exit %d\n%s%s", code, out, errs)
+	}
+}
+
+func TestDoctorSaysWhatIsPossibleWhereTheServerTellsNobody(t *testing.T) {
+	forbidding := server.Options{Users: []*server.User{{
+		Username: "ann", Permissions: &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{"$SYS.>"}}},
+	}}, NoAuthUser: "ann"}
+	for name, o := range map[string]server.Options{"no answer": {}, "forbidden": forbidding} {
+		t.Run(name, func(t *testing.T) {
+			s := foreign(t, o)
+			code, out, errs := ctl(t, "doctor", "-s", s.ClientURL(), "-o", "json")
+			if code != exitOK || !strings.Contains(out, `"sync": null`) ||
+				!strings.Contains(out, "sync_interval (2m0s by default; --monitor reads it)") {
+				t.Errorf("exit %d\n%s%s", code, out, errs)
 			}
 		})
 	}

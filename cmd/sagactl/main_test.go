@@ -139,7 +139,7 @@ func TestASagaIsStartedShownAndToldOf(t *testing.T) {
 	}
 	code, out, _ = w.ctl(t, "doctor", "--deep")
 	if code != exitOK || !strings.Contains(out, "Everything is in order") || !strings.Contains(out, "histories     1 read") ||
-		!strings.Contains(out, "a power cut loses") {
+		!strings.Contains(out, "a power cut loses up to 1s of what") {
 		t.Errorf("doctor: %d\n%s", code, out)
 	}
 }

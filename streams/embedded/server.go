@@ -108,7 +108,7 @@ func Start(ctx context.Context, conf Config) (*Server, error) {
 	s := &Server{conf: conf, nats: ns, log: newLogger(conf.Logger), lock: lock}
 	ns.SetLoggerV2(s.log, false, false, false)
 	ns.Start()
-	if err := s.awaitReady(ctx); err != nil {
+	if err := errors.Join(s.awaitReady(ctx), s.answerForItself()); err != nil {
 		s.Stop()
 		return nil, fmt.Errorf("embedded server in %s: %w", conf.StoreDir, err)
 	}
@@ -135,6 +135,20 @@ func (c Config) options() *server.Options {
 		}
 	}
 	return opts
+}
+
+// answerForItself lets clients ask how the server's JetStream runs, how often it syncs above all, as the system account
+// may ask any server: on a subject with this server's id, so that the answer is about no other.
+func (s *Server) answerForItself() error {
+	subject := fmt.Sprintf("$SYS.REQ.SERVER.%s.JSZ", s.nats.ID())
+	system, clients := s.nats.SystemAccount(), s.nats.GlobalAccount()
+	if err := system.AddServiceExport(subject, []*server.Account{clients}); err != nil {
+		return fmt.Errorf("exporting %s: %w", subject, err)
+	}
+	if err := clients.AddServiceImport(system, subject, subject); err != nil {
+		return fmt.Errorf("importing %s: %w", subject, err)
+	}
+	return nil
 }
 
 // awaitReady waits for the listener and, outside a cluster, for JetStream; in one, JetStream needs the others.

@@ -69,6 +69,15 @@ func TestWhatWasStoredIsThereAfterARestart(t *testing.T) {
 	}
 }
 
+func TestClientsMayAskHowTheServerSyncs(t *testing.T) {
+	s := start(t, embedded.Config{StoreDir: t.TempDir(), SyncInterval: 3 * time.Second})
+	nc := connect(t, s).Conn()
+	m, err := nc.Request("$SYS.REQ.SERVER."+nc.ConnectedServerId()+".JSZ", []byte(`{"config": true}`), 10*time.Second)
+	if err != nil || !bytes.Contains(m.Data, []byte(`"sync_interval":3000000000`)) {
+		t.Errorf("the answer is %v, %v", m, err)
+	}
+}
+
 func TestASecondServerOnADirectoryIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	start(t, embedded.Config{StoreDir: dir})
