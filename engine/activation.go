@@ -278,12 +278,12 @@ func (a *activation) compact(keep uint64) {
 const compactTimeout = time.Second
 
 // refused tells a commit that will not be stored from one that has not been stored yet.
-func refused(err error) bool {
-	if err == nil {
-		return false
-	}
+func refused(err error) bool { return errors.Is(err, saga.ErrConflict) || unsendable(err) }
+
+// unsendable tells a message that no server will ever be sent.
+func unsendable(err error) bool {
 	var large *streams.TooLargeError
-	return errors.Is(err, saga.ErrConflict) || errors.As(err, &large)
+	return errors.As(err, &large) || errors.Is(err, streams.ErrEncoding)
 }
 
 // wait holds the activation until a time, if one is given, until it is poked, or until an attempt that runs beside has ended.
@@ -317,14 +317,31 @@ func (a *activation) publish(action *saga.Action) (saga.Action, error) {
 	return a.core.Published(time.Now()), nil
 }
 
-// tell sends the saga's parent word of its end.
+// tell sends the saga's parent word of its end; without the state, where that cannot be sent.
 func (a *activation) tell(action *saga.Action) (saga.Action, error) {
-	word := action.Word
-	err := a.w.call(func(ctx context.Context) error { return a.w.ns.Send(ctx, word.To, word.Done) })
-	if err != nil {
+	err := a.send(action.Word)
+	if unsendable(err) {
+		a.w.log.Error("the parent is told the saga's end without its state", "saga", a.key().String(), "error", err)
+		err = a.send(action.Word.Stateless(err))
+	}
+	switch {
+	case err != nil && a.w.ctx.Err() == nil:
+		return saga.Action{Do: saga.ActReject, Reason: err}, nil
+	case err != nil:
 		return saga.Action{}, err
 	}
 	return a.core.Told(time.Now()), nil
+}
+
+// send sends the saga's parent a word, however long the server is away.
+func (a *activation) send(word *saga.Word) error {
+	return a.w.call(func(ctx context.Context) error {
+		err := a.w.ns.Send(ctx, word.To, word.Done)
+		if unsendable(err) {
+			return backoff.Permanent(err)
+		}
+		return err
+	})
 }
 
 func (a *activation) findStart(action *saga.Action) (saga.Action, error) {

@@ -2,9 +2,11 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -96,6 +98,20 @@ func TestManySleepersWakeInTimeAndKeepNobodyFromRunning(t *testing.T) {
 	}
 	if p99 > 2*time.Second && machine.HoldsTimes(t, server.PID()) {
 		t.Errorf("the 99th percentile woke %v late, at most 2s are promised", p99)
+	}
+}
+
+func TestASleepUntilATimeThatCannotBeRecordedFailsTheSaga(t *testing.T) {
+	f := newFleet(t)
+	def := saga.Must(saga.Define("nap", 1,
+		saga.Step("bed", func(context.Context, *nap) error { return nil }),
+		saga.SleepUntil("sleep", func(n *nap) time.Time { return time.Unix(n.Until.UnixMilli(), 0) }),
+	))
+	f.engine(engine.Config{}, def)
+	_, err := engine.For(f.client(), def).Run(withPatience(t), "n-1", nap{Until: time.Now()})
+	var ended *engine.EndedError
+	if !errors.As(err, &ended) || !strings.Contains(ended.Detail, `sleep "sleep" until the year`) {
+		t.Errorf("error is %v", err)
 	}
 }
 

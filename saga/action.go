@@ -86,6 +86,17 @@ type Word struct {
 	Done ChildDone
 }
 
+// Stateless gives the word without the state that the child ended with, for one that cannot be sent for its size, say; reason is
+// that. A parent that wants the state fails with it.
+func (w *Word) Stateless(reason error) *Word {
+	without := *w
+	without.Done.State = State{}
+	if w.Done.Status == StatusCompleted {
+		without.Done.Error = clip(reason.Error(), maxErrorText)
+	}
+	return &without
+}
+
 // Final reports whether the activation is over once the action is carried out.
 func (a Action) Final() bool {
 	switch a.Do {

@@ -112,6 +112,9 @@ func (n ChildNode[S, C]) took(state *S, in Input) error {
 	if n.result == nil {
 		return nil
 	}
+	if len(in.Errors) > 0 && in.Errors[0] != "" {
+		return fmt.Errorf("the state of child %q is not known: %s", n.name, in.Errors[0])
+	}
 	var child C
 	if err := json.Unmarshal(in.Items[0].JSON(), &child); err != nil {
 		return fmt.Errorf("the state of child %q does not decode as %T: %w", n.name, child, err)

@@ -1,6 +1,7 @@
 package saga
 
 import (
+	"fmt"
 	"time"
 )
 
@@ -18,10 +19,13 @@ func Sleep[S any](name string, rest func(*S) time.Duration) SleepNode[S] {
 }
 
 // SleepUntil waits until the time that the function gives. It is asked once and the time is recorded. A time that has
-// passed is no wait.
+// passed is no wait. One outside the years 0 to 9999, such as milliseconds make that were taken for seconds, fails the saga.
 func SleepUntil[S any](name string, until func(*S) time.Time) SleepNode[S] {
 	return SleepNode[S]{name: name, until: until}
 }
+
+// lastYear is the last whose times have a JSON.
+const lastYear = 9999
 
 func (n SleepNode[S]) build(b *builder[S]) *PlanNode {
 	b.claim("sleep", n.name)
@@ -30,7 +34,11 @@ func (n SleepNode[S]) build(b *builder[S]) *PlanNode {
 	}
 	b.def.ask[n.name] = func(state *S, _ Task, _ Input) (Answer, error) {
 		if n.until != nil {
-			return Answer{Until: n.until(state)}, nil
+			until := n.until(state)
+			if year := until.UTC().Year(); year < 0 || year > lastYear {
+				return Answer{}, fmt.Errorf("sleep %q until the year %d: only times of the years 0 to %d can be recorded", n.name, year, lastYear)
+			}
+			return Answer{Until: until}, nil
 		}
 		return Answer{Rest: n.rest(state)}, nil
 	}

@@ -49,7 +49,7 @@ func (t *Task) same(other *Task) bool {
 // Input is what a task gets besides the state.
 type Input struct {
 	Items  []State  // of a ForEach, as they are; or the state that a child ended with
-	Errors []string // why each item failed; empty for one that is done
+	Errors []string // why each item failed, empty for one that is done; or why the child's state is not there
 }
 
 // Answer is what the state answered.
@@ -93,6 +93,9 @@ func (in *Instance) input(t *Task) *Input {
 		}
 	case t.Kind == TaskResult && b.Child != nil:
 		input.Items = []State{b.Child.State}
+		if b.Child.State.IsZero() {
+			input.Errors = []string{b.Child.Error} // see [Word.Stateless]
+		}
 	}
 	return input
 }

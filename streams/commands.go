@@ -51,7 +51,7 @@ func (n *Namespace) command(key saga.Key, c saga.Command) (*nats.Msg, error) {
 	}
 	data, err := saga.EncodeCommand(c)
 	if err != nil {
-		return nil, fmt.Errorf("saga %s: encoding %s: %w", key, saga.CommandName(c), err)
+		return nil, fmt.Errorf("saga %s: %s: %w: %w", key, saga.CommandName(c), ErrEncoding, err)
 	}
 	if err := n.checkSize(key, "command", data); err != nil {
 		return nil, err

@@ -43,6 +43,9 @@ func (e *TooLargeError) Error() string {
 		e.Key, e.What, e.Size, e.Limit)
 }
 
+// ErrEncoding tells that a commit or a command cannot be written at all, however often it is tried. Nothing was sent.
+var ErrEncoding = errors.New("cannot be encoded")
+
 // headerAllowance is what subject and headers of a message may add to its data.
 const headerAllowance = 1 << 10
 
@@ -53,14 +56,14 @@ func (n *Namespace) checkSize(key saga.Key, what string, data []byte) error {
 	return nil
 }
 
-// Append implements [saga.Journal]. Beside its errors there is [*TooLargeError].
+// Append implements [saga.Journal]. Beside its errors there are [*TooLargeError] and [ErrEncoding].
 //
 // The schedules of timers that the commit sets are sent first and not awaited in between: both messages go over
 // one connection to one stream, which stores them in order.
 func (l *Log) Append(ctx context.Context, key saga.Key, at uint64, c *saga.Commit) (uint64, error) {
 	d, err := newDraft(l.n.subjects.commits(key), at, c)
 	if err != nil {
-		return 0, fmt.Errorf("saga %s: encoding a commit: %w", key, err)
+		return 0, fmt.Errorf("saga %s: commit %d: %w: %w", key, c.Version, ErrEncoding, err)
 	}
 	defer d.discard()
 	if err := l.n.checkSize(key, "commit", d.msg.Data); err != nil {

@@ -103,6 +103,19 @@ func TestACommitThatWouldBurstTheServersLimitIsRefused(t *testing.T) {
 	}
 }
 
+func TestWhatCannotBeEncodedIsTold(t *testing.T) {
+	ns := ensure(t)
+	never := time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)
+	c := started(t)
+	c.Events = append(c.Events, saga.WaitStarted{Node: "sleep", Until: never})
+	if _, err := ns.Log().Append(t.Context(), key("o-1"), 0, c); !errors.Is(err, streams.ErrEncoding) {
+		t.Errorf("a commit: %v", err)
+	}
+	if err := ns.Start(t.Context(), key("o-1"), saga.Start{Run: "r", Deadline: never}, 0); !errors.Is(err, streams.ErrEncoding) {
+		t.Errorf("a command: %v", err)
+	}
+}
+
 func TestHistoryGivesEveryCommit(t *testing.T) {
 	ns := ensure(t)
 	log := ns.Log()
@@ -160,6 +173,26 @@ func TestTimersFireUnlessCancelled(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c, err := saga.DecodeCommand(await(t, deliveries).Data); err != nil || c.CommandID() != "retry-1-c" {
+		t.Errorf("fired: %v, %v", c, err)
+	}
+}
+
+// The server counts nanoseconds in 64 bits, which reach until 2262, and takes a later time for one that has passed.
+func TestATimerOfAFarFutureDoesNotFireNow(t *testing.T) {
+	ns := ensure(t)
+	timers := map[string]saga.PendingTimer{
+		"ages":  {At: time.Now().AddDate(300, 0, 0), Version: 1},
+		"eons":  {At: time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC), Version: 1},
+		"never": {At: time.Date(2262, 4, 12, 0, 0, 0, 0, time.UTC), Version: 1},
+	}
+	if err := ns.SetTimers(t.Context(), key("o-1"), timers); err != nil {
+		t.Fatal(err)
+	}
+	soon := map[string]saga.PendingTimer{"soon": {At: time.Now().Add(100 * time.Millisecond), Version: 1}}
+	if err := ns.SetTimers(t.Context(), key("o-1"), soon); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := saga.DecodeCommand(await(t, pull(t, ns, 10)).Data); err != nil || c.CommandID() != "soon" {
 		t.Errorf("fired: %v, %v", c, err)
 	}
 }

@@ -21,9 +21,17 @@ type schedule struct {
 	future jetstream.PubAckFuture
 }
 
+// latestSchedule is within what a server can tell apart, which counts the nanoseconds since 1970 in 64 bits: a later time is
+// taken for a past one. A saga that is woken before its time parks again.
+var latestSchedule = time.Date(2262, 1, 1, 0, 0, 0, 0, time.UTC)
+
 func (n *Namespace) newSchedule(key saga.Key, name string, t saga.PendingTimer) *schedule {
 	m := nats.NewMsg(n.subjects.timer(key, name))
-	m.Header[jetstream.ScheduleHeader] = []string{"@at " + t.At.UTC().Format(time.RFC3339Nano)}
+	at := t.At.UTC()
+	if at.After(latestSchedule) {
+		at = latestSchedule
+	}
+	m.Header[jetstream.ScheduleHeader] = []string{"@at " + at.Format(time.RFC3339Nano)}
 	m.Header[jetstream.ScheduleTargetHeader] = []string{n.subjects.commands(key)}
 	m.Data = encodeTimer(saga.Timer{Name: name, Version: t.Version})
 	return &schedule{n: n, msg: m}
