@@ -106,6 +106,21 @@ func (a *activation) goOn() {
 	a.w.letGo(a)
 }
 
+// refuse deals with a command that does not decode: one that is newer than this build is left to a newer worker, anything
+// else is set aside.
+func (a *activation) refuse(reason error) {
+	defer a.w.letGo(a)
+	a.w.crew.leave()
+	defer a.w.crew.comeBack()
+	var unknown *saga.UnknownError
+	if errors.As(reason, &unknown) {
+		a.w.log.Warn("command left to a newer worker", "saga", a.key().String(), "reason", reason)
+		_ = a.delivery.Retry(unknownCommandDelay)
+		return
+	}
+	a.w.setAside(a.delivery, reason)
+}
+
 // errExited is what a handler or a hook has failed with that does not return.
 var errExited = errors.New("it has ended its goroutine, as runtime.Goexit does, and with it FailNow and Fatal of a test")
 

@@ -17,12 +17,16 @@ type DeadLetter struct {
 	// Command is the command's name, such as "Start"; empty where this build cannot decode it.
 	Command string `json:"command,omitempty"`
 	// Undecodable tells why this build cannot decode the command; nil where it can. A letter that is redriven to workers
-	// of such a build comes back.
+	// of such a build comes back. Of a letter that was cut it is [streams.ErrLetterCut].
 	Undecodable error `json:"-"`
 }
 
 func newDeadLetter(d streams.DeadLetter) DeadLetter {
 	letter := DeadLetter{DeadLetter: d}
+	if d.Cut() {
+		letter.Undecodable = streams.ErrLetterCut
+		return letter
+	}
 	c, err := saga.DecodeCommand(d.Data)
 	if err != nil {
 		letter.Undecodable = err
@@ -65,7 +69,8 @@ func (c *Client) DeadLetter(ctx context.Context, number uint64) (DeadLetter, err
 }
 
 // Redrive sends the command of a dead letter to its saga again and removes the letter, once what it failed of is mended. It
-// may be repeated: the command is sent once. The error is [streams.ErrNoLetter] where there is none of that number.
+// may be repeated: the command is sent once. The error is [streams.ErrNoLetter] where there is none of that number, and
+// [streams.ErrLetterCut] where the letter holds only a part of the command.
 func (c *Client) Redrive(ctx context.Context, number uint64) (DeadLetter, error) {
 	return c.withLetter(ctx, number, c.ns.Redrive)
 }

@@ -1,11 +1,15 @@
 package engine_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/jetsaga/jetsaga/engine"
 	"github.com/jetsaga/jetsaga/saga"
@@ -140,5 +144,103 @@ func TestGarbageIsShownAndDropped(t *testing.T) {
 	}
 	if _, err := client.DeadLetters(t.Context(), engine.LetterQuery{Limit: -1}); err == nil {
 		t.Error("a negative limit was taken")
+	}
+}
+
+func TestGarbageAsLargeAsTheServerTakesIsSetAsideInPart(t *testing.T) {
+	f := newFleet(t)
+	def := threeSteps(t, does("hotel"), saga.RetryPolicy{})
+	f.engine(engine.Config{Streams: 1, Slots: 1}, def)
+	client := f.client()
+	garbage := bytes.Repeat([]byte("garbage "), int(f.nc.MaxPayload()/8))
+	if int64(len(garbage)) != f.nc.MaxPayload() {
+		t.Fatalf("the garbage has %d bytes, the server takes %d", len(garbage), f.nc.MaxPayload())
+	}
+	dispatch(t, client, "g-1", garbage)
+	awaitDeadLetters(t, client, 1)
+	letter, err := client.DeadLetter(t.Context(), 1)
+	if err != nil || !letter.Cut() || letter.Size != len(garbage) || !bytes.HasPrefix(garbage, letter.Data) || len(letter.Data) < len(garbage)/2 {
+		t.Fatalf("the letter has %d of %d bytes, %v", len(letter.Data), letter.Size, err)
+	}
+	if !errors.Is(letter.Undecodable, streams.ErrLetterCut) {
+		t.Errorf("it cannot be decoded because %v", letter.Undecodable)
+	}
+	if _, err := client.Redrive(t.Context(), 1); !errors.Is(err, streams.ErrLetterCut) {
+		t.Errorf("redriven: %v, want ErrLetterCut", err)
+	}
+	if s, err := engine.For(client, def).Run(withPatience(t), "t-1", trip{}); err != nil || s.Status != saga.StatusCompleted {
+		t.Errorf("afterwards a saga ended as %+v, %v", s, err)
+	}
+	if _, err := client.DropDeadLetter(t.Context(), 1); err != nil {
+		t.Error(err)
+	}
+}
+
+// dispatch sends something to a trip that may be no command.
+func dispatch(t *testing.T, c *engine.Client, id string, data []byte) {
+	t.Helper()
+	subject := "saga.default." + shardOf("trip", id) + ".trip." + id + ".cmd"
+	if _, err := c.Namespace().JetStream().Publish(t.Context(), subject, data); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// withoutLetters removes the stream of dead letters, and gives the answers that workers give for commands.
+func withoutLetters(t *testing.T, c *engine.Client) (answers chan *nats.Msg) {
+	t.Helper()
+	answers = make(chan *nats.Msg, 100)
+	if _, err := c.Namespace().Conn().ChanSubscribe("$JS.ACK.>", answers); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Namespace().JetStream().DeleteStream(t.Context(), "SAGA_default_DEAD"); err != nil {
+		t.Fatal(err)
+	}
+	return answers
+}
+
+func TestALetterThatCannotBeStoredKeepsNoSlot(t *testing.T) {
+	f := newFleet(t)
+	def := threeSteps(t, does("hotel"), saga.RetryPolicy{})
+	f.engine(engine.Config{Streams: 1, Slots: 1}, def)
+	client := f.client()
+	answers := withoutLetters(t, client)
+	for _, id := range []string{"g-1", "g-2", "g-3"} {
+		dispatch(t, client, id, []byte("garbage"))
+		if answer := receive(t, answers); string(answer.Data) != `-NAK {"delay":5000000000}` {
+			t.Errorf("%s was answered %s", id, answer.Data)
+		}
+	}
+	if s, err := engine.For(client, def).Run(withPatience(t), "t-1", trip{}); err != nil || s.Status != saga.StatusCompleted {
+		t.Errorf("meanwhile a saga ended as %+v, %v", s, err)
+	}
+}
+
+func TestGarbageIsKeptAliveWhileItsLetterIsWritten(t *testing.T) {
+	f := newFleet(t)
+	def := threeSteps(t, does("hotel"), saga.RetryPolicy{})
+	client := f.client()
+	f.engine(engine.Config{}, def)
+	answers := withoutLetters(t, client)
+	letters := make(chan *nats.Msg, 100) // a stream that takes its time
+	if _, err := f.nc.ChanSubscribe("saga.default.dead.>", letters); err != nil {
+		t.Fatal(err)
+	}
+	dispatch(t, client, "g-1", []byte("garbage"))
+	letter := receive(t, letters)
+	for range 2 {
+		if answer := receive(t, answers); string(answer.Data) != "+WPI" {
+			t.Fatalf("the command was answered %s, want a sign of life", answer.Data)
+		}
+	}
+	if err := letter.Respond([]byte(`{"stream":"SAGA_default_DEAD","seq":1}`)); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if answer := receive(t, answers); strings.HasPrefix(string(answer.Data), "+TERM") {
+			break
+		}
+	}
+	if len(letters) > 0 {
+		t.Error("its letter was sent twice")
 	}
 }

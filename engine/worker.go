@@ -197,11 +197,10 @@ func (w *worker) spawn(f func()) {
 func (w *worker) delivered(p *streams.Puller, d *streams.Delivery) {
 	w.slots.filled(p)
 	c, err := saga.DecodeCommand(d.Data)
-	if err != nil {
-		w.refuse(d, err)
-		return
-	}
 	a := newActivation(w, d, c)
+	if err != nil {
+		a.turn.goOn = func() { a.refuse(err) }
+	}
 	switch w.hold(a) {
 	case heldNow:
 		w.crew.push(&a.turn)
@@ -261,32 +260,23 @@ func (w *worker) letGo(a *activation) {
 	w.slots.release()
 }
 
-// refuse deals with a command that does not decode: one that is newer than this build is left to a newer worker,
-// anything else is set aside.
-func (w *worker) refuse(d *streams.Delivery, reason error) {
-	w.spawn(func() {
-		defer w.slots.release()
-		var unknown *saga.UnknownError
-		if errors.As(reason, &unknown) {
-			w.log.Warn("command left to a newer worker", "saga", d.Key.String(), "reason", reason)
-			_ = d.Retry(unknownCommandDelay)
-			return
-		}
-		w.setAside(d, reason)
-	})
-}
+// unknownCommandDelay is how long a command that this build does not know waits for its next delivery, and asideDelay one that
+// could not be put among the dead letters: their stream is gone, full or without a leader.
+const (
+	unknownCommandDelay = 5 * time.Second
+	asideDelay          = 5 * time.Second
+)
 
-// unknownCommandDelay is how long a command that this build does not know waits for its next delivery.
-const unknownCommandDelay = 5 * time.Second
-
-// setAside puts a command among the dead letters. If that fails, the command is delivered again and tried again.
+// setAside puts a command among the dead letters. If that fails, the command is given back for some time: it may fail for as
+// long as nobody mends it, and is to keep no slot meanwhile.
 func (w *worker) setAside(d *streams.Delivery, reason error) {
-	w.log.Error("command set aside", "saga", d.Key.String(), "stream", d.Stream, "sequence", d.Sequence, "reason", reason)
-	err := w.call(func(ctx context.Context) error { return w.ns.SetAside(ctx, d, reason) })
-	if err != nil {
-		w.log.Error("setting a command aside", "saga", d.Key.String(), "error", err)
+	log := w.log.With("saga", d.Key.String(), "stream", d.Stream, "sequence", d.Sequence, "reason", reason)
+	if err := w.ns.SetAside(w.link.context(), d, reason); err != nil {
+		log.Error("command not set aside; it will be delivered again", "after", asideDelay, "error", err)
+		_ = d.Retry(asideDelay)
 		return
 	}
+	log.Error("command set aside")
 	w.conf.Hooks.setAside(d.Key, reason)
 }
 

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -19,10 +20,14 @@ const (
 	HeaderReason   = "Jetsaga-Reason"   // why the command was set aside
 	HeaderStream   = "Jetsaga-Stream"   // where it came from
 	HeaderSequence = "Jetsaga-Sequence" // and its sequence there
+	HeaderSize     = "Jetsaga-Size"     // how many bytes the command has of which the letter holds only the first; else absent
 )
 
 // ErrNoLetter tells that there is no dead letter of that number: it was redriven or dropped, or never was.
 var ErrNoLetter = errors.New("no such dead letter")
+
+// ErrLetterCut tells that a dead letter cannot be redriven: it holds only the beginning of what was set aside.
+var ErrLetterCut = errors.New("the dead letter was cut to fit the server's max_payload, and cannot be redriven")
 
 // ErrLetterFilter tells that a [LetterFilter] has an ID and no Definition.
 var ErrLetterFilter = errors.New("streams.LetterFilter: ID goes with Definition")
@@ -38,7 +43,13 @@ type DeadLetter struct {
 	Stream   string `json:"stream"`
 	Sequence uint64 `json:"sequence"`
 	Data     []byte `json:"data"` // the command, as it was sent
+	// Size is how many bytes the command has where Data is only its beginning, because all of it and what is told of it would
+	// burst the server's max_payload; 0 where Data is whole. No command of this package is as large as that.
+	Size int `json:"size,omitempty"`
 }
+
+// Cut reports whether the letter holds only the beginning of the command. Such a one cannot be redriven.
+func (d *DeadLetter) Cut() bool { return d.Size > 0 }
 
 // LetterFilter says which dead letters are wanted. The zero value wants all.
 type LetterFilter struct {
@@ -62,32 +73,38 @@ func (s subjects) letters(f LetterFilter) (string, error) {
 }
 
 // SetAside stores a copy of a command that can never be carried out among the dead letters, with the reason, and
-// takes the command off its consumer. It is stored once, however often it is called.
+// takes the command off its consumer. It is stored once, however often it is called. What is too large to be stored with the
+// reason is cut: see [DeadLetter.Size].
 func (n *Namespace) SetAside(ctx context.Context, d *Delivery, reason error) error {
 	m := nats.NewMsg(n.subjects.dead(d.Key))
 	m.Data = d.Data
+	m.Header[jetstream.MsgIDHeader] = []string{d.Stream + "-" + strconv.FormatUint(d.Sequence, 10)}
 	m.Header[HeaderReason] = []string{oneLine(reason.Error())}
 	m.Header[HeaderStream] = []string{d.Stream}
 	m.Header[HeaderSequence] = []string{strconv.FormatUint(d.Sequence, 10)}
-	id := d.Stream + "-" + strconv.FormatUint(d.Sequence, 10)
-	if _, err := n.js.PublishMsg(ctx, m, jetstream.WithMsgID(id)); err != nil {
+	if room := max(0, int(n.nc.MaxPayload())-headerAllowance); len(d.Data) > room {
+		m.Data = d.Data[:room]
+		m.Header[HeaderSize] = []string{strconv.Itoa(len(d.Data))}
+	}
+	if _, err := n.pub.publish(ctx, m); err != nil {
 		return fmt.Errorf("saga %s: setting a command aside: %w", d.Key, err)
 	}
 	return d.terminate(oneLine(reason.Error()))
 }
 
-// oneLine makes text fit for a header and for an ack.
+// oneLine makes text fit for a header and for an ack. It is short enough for a letter to add no more than headerAllowance to
+// the command, so that whatever was sent as a command fits into a letter.
 func oneLine(text string) string {
-	const longest = 512
-	line := make([]rune, 0, len(text))
+	const longest = 512 // bytes
+	line := make([]byte, 0, min(len(text), longest))
 	for _, r := range text {
 		if r < ' ' || r == 0x7f {
 			r = ' '
 		}
-		line = append(line, r)
-		if len(line) == longest {
+		if len(line)+utf8.RuneLen(r) > longest {
 			break
 		}
+		line = utf8.AppendRune(line, r)
 	}
 	return string(line)
 }
@@ -150,6 +167,9 @@ func (n *Namespace) letter(m stored) DeadLetter {
 		Number: m.Sequence, Time: m.Time, Reason: m.Header.Get(HeaderReason), Stream: m.Header.Get(HeaderStream), Data: m.Data,
 	}
 	d.Sequence, _ = strconv.ParseUint(m.Header.Get(HeaderSequence), 10, 64) // 0 for one that someone else has put there
+	if size, err := strconv.Atoi(m.Header.Get(HeaderSize)); err == nil && size > len(m.Data) {
+		d.Size = size
+	}
 	if tokens := strings.Split(strings.TrimPrefix(m.Subject, n.subjects.prefix+"dead."), "."); len(tokens) == 3 {
 		d.Key = saga.Key{Definition: tokens[1], ID: tokens[2]}
 	}
@@ -168,7 +188,7 @@ const redrivenPrefix = "redriven-"
 const redrives = 20
 
 // Redrive sends the command of a dead letter again, and then removes the letter. The error is [ErrNoLetter] where there
-// is none of that number.
+// is none of that number, and [ErrLetterCut] where the letter holds only a part of it.
 //
 // The command is stored before the letter is removed, and under a condition: that what was last sent to the saga is what
 // was there when the saga's commands were looked through for this letter's. So a call that dies in between loses nothing,
@@ -178,7 +198,10 @@ func (n *Namespace) Redrive(ctx context.Context, number uint64) (DeadLetter, err
 	if err != nil {
 		return d, err
 	}
-	if err := n.sendLetter(ctx, &d); err != nil {
+	if err = ErrLetterCut; !d.Cut() {
+		err = n.sendLetter(ctx, &d)
+	}
+	if err != nil {
 		return d, fmt.Errorf("saga %s: redriving dead letter %d: %w", d.Key, number, err)
 	}
 	return d, n.removeLetter(ctx, number)

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/jetsaga/jetsaga/saga"
+	"github.com/jetsaga/jetsaga/shard"
 	"github.com/jetsaga/jetsaga/streams"
+	"github.com/jetsaga/jetsaga/testutil"
 )
 
 // setAside sends Starts and sets them aside.
@@ -79,6 +82,37 @@ func TestDeadLettersAreListedByPages(t *testing.T) {
 	}
 	if _, err := ns.LettersAfter(t.Context(), streams.LetterFilter{Definition: "*"}, 0, 10); err == nil {
 		t.Error("a definition that is no name was taken")
+	}
+}
+
+func TestALetterIsWholeOfWhateverIsSentAsACommand(t *testing.T) {
+	ns := ensureOn(t, testutil.Connect(t, testutil.NATS(t)), streams.Config{Namespace: strings.Repeat("n", 64)})
+	limit := int(ns.Conn().MaxPayload())
+	key := saga.Key{Definition: "place-order", ID: strings.Repeat("i", 128)}
+	begin, err := saga.EncodeCommand(saga.Signal{ID: "s", Name: "said"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	largest := limit - 1<<10 // what streams.TooLargeError leaves
+	subject := fmt.Sprintf("saga.%s.%s.%s.%s.cmd", ns.Name(), shard.Of(key.Definition, key.ID), key.Definition, key.ID)
+	deliveries := pull(t, ns, 2)
+	for i, size := range []int{largest, largest + 1} {
+		if _, err := ns.JetStream().Publish(t.Context(), subject, append(begin, bytes.Repeat([]byte{' '}, size-len(begin))...)); err != nil {
+			t.Fatal(err)
+		}
+		if err := ns.SetAside(t.Context(), await(t, deliveries), errors.New(strings.Repeat("\U0001F4A9", 1000))); err != nil {
+			t.Fatal(err)
+		}
+		letter, err := ns.Letter(t.Context(), uint64(i)+1)
+		if err != nil || len(letter.Data) != largest || letter.Cut() != (size > largest) {
+			t.Errorf("of %d bytes the letter has %d (cut: %v), %v", size, len(letter.Data), letter.Cut(), err)
+		}
+	}
+	if _, err := ns.Redrive(t.Context(), 1); err != nil {
+		t.Errorf("the whole one: %v", err)
+	}
+	if _, err := ns.Redrive(t.Context(), 2); !errors.Is(err, streams.ErrLetterCut) {
+		t.Errorf("the one that was cut: %v, want ErrLetterCut", err)
 	}
 }
 

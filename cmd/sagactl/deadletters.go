@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,12 +40,15 @@ type letterView struct {
 	Stream      string `json:"stream"`
 	Sequence    uint64 `json:"sequence"`
 	Payload     []byte `json:"payload"` // base64
+	// Size is how many bytes the command has of which the payload is only the beginning; such a letter cannot be redriven.
+	Size int `json:"size,omitempty"`
 }
 
 func viewLetter(l *engine.DeadLetter) letterView {
 	v := letterView{
 		Number: l.Number, Definition: l.Key.Definition, ID: l.Key.ID, Time: l.Time, Reason: l.Reason,
 		Command: l.Command, Stream: l.Stream, Sequence: l.Sequence, Payload: l.Data,
+		Size: l.Size,
 	}
 	if l.Undecodable != nil {
 		v.Undecodable = l.Undecodable.Error()
@@ -52,7 +56,8 @@ func viewLetter(l *engine.DeadLetter) letterView {
 	return v
 }
 
-const letterFields = "number, definition, id, time, reason, command, undecodable, stream, sequence, payload (base64)"
+const letterFields = "number, definition, id, time, reason, command, undecodable, stream, sequence, payload (base64), " +
+	"size (of the command, where the payload is only its beginning)"
 
 // printLetters prints dead letters, one a line.
 func (a *app) printLetters(letters []letterView) error {
@@ -153,7 +158,9 @@ func (a *app) lettersShow() *cobra.Command {
 				}
 				a.printf("number    %d\nsaga      %s\nset aside %s\nreason    %s\nstored    %s, %d\n",
 					v.Number, letter.Key, v.Time.Local().Format(timeFormat), v.Reason, v.Stream, v.Sequence)
-				if v.Undecodable != "" {
+				if letter.Cut() {
+					a.printf("command   cut: these are %d of its %d bytes; it cannot be redriven\n", len(v.Payload), v.Size)
+				} else if v.Undecodable != "" {
 					a.printf("command   this build cannot decode it: %s\n", v.Undecodable)
 				} else {
 					a.printf("command   %s\n", v.Command)
@@ -188,7 +195,8 @@ func (a *app) lettersRedrive() *cobra.Command {
 	return a.letterDeed(letterDeed{
 		use: "redrive", short: "Send commands that were set aside again",
 		long: "Redrive sends commands that were set aside to their sagas again and removes them from the dead letters, once what they failed " +
-			"of is mended. Each is sent once, however often redrive is interrupted and called again.",
+			"of is mended. Each is sent once, however often redrive is interrupted and called again. One that was cut, because it was too " +
+			"large for a dead letter, cannot be sent again: it is told of, and the rest goes on.",
 		would: "would be sent again", done: "sent again",
 		do: func(ctx context.Context, c *engine.Client, number uint64) (engine.DeadLetter, error) {
 			return c.Redrive(ctx, number)
@@ -277,14 +285,23 @@ func (a *app) chosenLetters(ctx context.Context, c *engine.Client, f streams.Let
 // deal does with the letters what is to be done, or tells of it.
 func (a *app) deal(ctx context.Context, c *engine.Client, d letterDeed, letters []engine.DeadLetter, yes bool) error {
 	done := 0
+	var cut error
 	for i := range letters {
 		if !yes {
 			break
 		}
-		if _, err := d.do(ctx, c, letters[i].Number); err != nil && !errors.Is(err, streams.ErrNoLetter) {
+		_, err := d.do(ctx, c, letters[i].Number)
+		switch {
+		case errors.Is(err, streams.ErrLetterCut):
+			cut = cmp.Or(cut, err)
+		case err != nil && !errors.Is(err, streams.ErrNoLetter):
 			return fmt.Errorf("%d of %d dead letters %s: %w", done, len(letters), d.done, err)
+		default:
+			done++
 		}
-		done++
+	}
+	if cut != nil {
+		return fmt.Errorf("%d of %d dead letters %s: %w", done, len(letters), d.done, cut)
 	}
 	views := viewLetters(letters)
 	if a.json() {
@@ -293,9 +310,11 @@ func (a *app) deal(ctx context.Context, c *engine.Client, d letterDeed, letters 
 	if err := a.printLetters(views); err != nil {
 		return err
 	}
-	undecodable := 0
-	for i := range views {
-		if views[i].Undecodable != "" {
+	undecodable, short := 0, 0
+	for i := range letters {
+		if letters[i].Cut() {
+			short++
+		} else if letters[i].Undecodable != nil {
 			undecodable++
 		}
 	}
@@ -304,6 +323,9 @@ func (a *app) deal(ctx context.Context, c *engine.Client, d letterDeed, letters 
 		return nil
 	}
 	a.printf("%d %s; --yes does it\n", len(letters), d.would)
+	if short > 0 && d.use == "redrive" {
+		a.printf("%d of them cannot: they were cut to fit the server's max_payload\n", short)
+	}
 	if undecodable > 0 && d.use == "redrive" {
 		a.printf("%d of them this build cannot decode; workers of the same build will set them aside again\n", undecodable)
 	}

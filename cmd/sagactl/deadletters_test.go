@@ -70,6 +70,35 @@ func TestDeadLettersAreListedShownRedrivenAndDropped(t *testing.T) {
 	}
 }
 
+func TestALetterThatWasCutIsShownAndNotRedriven(t *testing.T) {
+	w := newTown(t)
+	ns := w.client.Namespace()
+	subject := fmt.Sprintf("saga.default.%s.greet.large.cmd", shard.Of("greet", "large"))
+	if _, err := ns.JetStream().Publish(t.Context(), subject, make([]byte, ns.Conn().MaxPayload())); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool {
+		n, err := ns.DeadLetters(t.Context())
+		return err == nil && n == 1
+	})
+	for _, c := range []struct {
+		code int
+		want string
+		args []string
+	}{
+		{exitOK, "of its 1048576 bytes; it cannot be redriven", []string{"show", "1"}},
+		{exitOK, `"size": 1048576`, []string{"show", "1", "-o", "json"}},
+		{exitOK, "1 of them cannot: they were cut", []string{"redrive", "--all"}},
+		{exitNo, "0 of 1 dead letters sent again: saga greet/large: redriving dead letter 1: the dead letter was cut", []string{"redrive", "--all", "--yes"}},
+		{exitOK, "1 dropped", []string{"drop", "1", "--yes"}},
+	} {
+		code, out, text := w.ctl(t, append([]string{"deadletters"}, c.args...)...)
+		if code != c.code || !strings.Contains(out+text, c.want) {
+			t.Errorf("deadletters %q: exit %d, want %d with %q\n%.300s%s", c.args, code, c.code, c.want, out, text)
+		}
+	}
+}
+
 func TestDeadLetterCommandsRefuseWhatTheyCannotMean(t *testing.T) {
 	w := newTown(t)
 	for _, c := range []struct {

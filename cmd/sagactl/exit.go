@@ -33,7 +33,7 @@ const exitHelp = `Exit codes:
 
   0    done
   1    it ran, and the answer is no: the books do not balance, doctor found something, a saga that was waited for did
-       not complete, or an import has refused some
+       not complete, an import has refused some, or a dead letter cannot be redriven because it was cut
   2    the command line, a name or an input is wrong; nothing was done
   3    no server, no JetStream, a server that is too old, no sagas in this namespace, no Redis, or no read models in it yet
   4    there is no such saga, no such version of it, no such plan, or no such dead letter
@@ -88,7 +88,7 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.Is(err, errNo):
+	case errors.Is(err, errNo), errors.Is(err, streams.ErrLetterCut):
 		return exitNo
 	case errors.Is(err, context.Canceled):
 		return exitStopped
