@@ -31,6 +31,8 @@ type order struct {
 	Customer string `json:"customer"`
 	Fail     bool   `json:"fail,omitempty"`
 	Log      string `json:"log,omitempty"`
+	// Takes is how long the last step takes.
+	Takes time.Duration `json:"takes,omitempty"`
 }
 
 func does(name string) saga.Handler[order] {
@@ -46,7 +48,14 @@ func orders(t testing.TB) *saga.Definition[order] {
 		saga.Attribute("customer", func(o *order) string { return o.Customer }),
 		saga.Step("reserve", does("reserve")).Compensate(does("-reserve")),
 		saga.Step("charge", does("charge")).Compensate(does("-charge")),
-		saga.Step("ship", func(_ context.Context, o *order) error {
+		saga.Step("ship", func(ctx context.Context, o *order) error {
+			if o.Takes > 0 {
+				select {
+				case <-ctx.Done():
+					return ctx.Err()
+				case <-time.After(o.Takes):
+				}
+			}
 			if o.Fail {
 				return saga.Permanent(fmt.Errorf("no way to ship"))
 			}
@@ -184,7 +193,7 @@ func (s *site) ended(n int64) {
 	})
 }
 
-// projectorRole is a projector in a process of its own.
+// projectorRole is a projector in a process of its own. It tells how much it has written itself, whenever that has grown.
 func projectorRole(ctx context.Context, args []string) error {
 	nc, err := nats.Connect(args[0], engine.ConnectOptions()...)
 	if err != nil {
@@ -206,5 +215,23 @@ func projectorRole(ctx context.Context, args []string) error {
 		return err
 	}
 	fmt.Println("ready")
-	return p.Run(ctx)
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for told := uint64(0); ; {
+		select {
+		case err := <-done:
+			return err
+		case <-ticker.C:
+		}
+		applied := uint64(0)
+		for _, state := range p.States() {
+			applied += state.Applied
+		}
+		if applied > told {
+			told = applied
+			fmt.Println("applied", applied)
+		}
+	}
 }

@@ -237,31 +237,64 @@ func TestARedisThatLostItsLastWritesIsReadUpAgain(t *testing.T) {
 }
 
 func TestAKilledProjectorLeavesNoDifference(t *testing.T) {
-	kills, sagas := 4, 2000
+	kills, sagas := 3, int64(1000)
 	if long {
 		kills, sagas = 20, 20_000
 	}
 	server := testutil.StartServerProcess(t, t.TempDir())
 	s := siteOn(t, server.ClientURL())
 	s.worker()
-	var starting sync.WaitGroup
-	starting.Go(func() { s.startMany(0, sagas) })
-	for i := range kills {
+	start := func() *testutil.Process {
 		p := testutil.StartProcess(t, "projector", server.ClientURL(), s.redis.URL())
 		p.WaitLine("ready")
-		// It has got somewhere when it is killed.
-		eventually(t, fmt.Sprintf("projector %d at work", i), func() bool {
-			n, err := s.reader().Count(t.Context(), projections.Query{})
-			return err == nil && n >= int64(min(sagas, sagas*(i+1)/(kills+1)))
-		})
-		p.Kill()
+		return p
 	}
-	starting.Wait()
-	begun := time.Now()
-	s.projector()
-	s.ended(int64(sagas))
-	t.Logf("the last projector caught up within %v", time.Since(begun))
-	s.clean(int64(sagas))
+	l := s.load(32, sagas, 15*time.Millisecond)
+	members := [2]*testutil.Process{start(), start()}
+	killed, slowest := time.Time{}, time.Duration(0)
+	for i := range kills {
+		at, told := atWork(t, members, 1+i%3)
+		if i > 0 {
+			slowest = max(slowest, told.Sub(killed))
+		}
+		l.underWay(t)
+		members[at].Kill()
+		l.underWay(t)
+		killed = time.Now()
+		members[at] = start() // while the other takes over
+	}
+	n := l.end()
+	s.ended(n)
+	t.Logf("%d sagas, %d kills; after each a projector was at work within %v", n, kills, slowest)
+	s.clean(n)
+}
+
+// atWork returns when one of two projectors has told so many times that it has written something, and gives which, and
+// when it told so first.
+func atWork(t *testing.T, members [2]*testutil.Process, times int) (which int, first time.Time) {
+	t.Helper()
+	var told [2]int
+	late := time.After(time.Minute)
+	for {
+		var line string
+		select {
+		case line = <-members[0].Lines():
+			which = 0
+		case line = <-members[1].Lines():
+			which = 1
+		case <-late:
+			t.Fatal("neither projector has written anything for a minute")
+		}
+		if !strings.HasPrefix(line, "applied ") {
+			t.Fatalf("a projector says %q, or has ended", line)
+		}
+		if first.IsZero() {
+			first = time.Now()
+		}
+		if told[which]++; told[which] == times {
+			return which, first
+		}
+	}
 }
 
 // startMany begins sagas from several goroutines.
