@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/jetsaga/jetsaga/engine"
@@ -173,6 +172,29 @@ func (e *effects) add(ctx context.Context, what string) {
 	e.done[saga.FromContext(ctx).Key.ID+" "+what]++
 }
 
+// happened fails the test unless so many effects have happened, however often.
+func (e *effects) happened(t *testing.T, want int) {
+	t.Helper()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.done) != want {
+		t.Errorf("%d effects happened, want %d", len(e.done), want)
+	}
+}
+
+// once fails the test unless so many effects have happened, each once.
+func (e *effects) once(t *testing.T, want int) {
+	t.Helper()
+	e.happened(t, want)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for what, n := range e.done {
+		if n != 1 {
+			t.Errorf("%s happened %d times", what, n)
+		}
+	}
+}
+
 // careful is a definition with a guarded step, and with effects that happen once.
 func careful(e *effects) *saga.Definition[order] {
 	return saga.Must(saga.Define("careful", 1,
@@ -246,13 +268,10 @@ func redisFails(t *testing.T, how failure) {
 			t.Fatal(in, err)
 		}
 	}
-	for what, n := range done.done {
-		if n != 1 && !how.forgets {
-			t.Errorf("%s happened %d times", what, n)
-		}
-	}
-	if len(done.done) != 30 {
-		t.Errorf("%d effects happened, want 30", len(done.done))
+	if how.forgets {
+		done.happened(t, 30)
+	} else {
+		done.once(t, 30)
 	}
 	s.caughtUp()
 	s.ended(75)
@@ -262,28 +281,9 @@ func redisFails(t *testing.T, how failure) {
 // site is a site on this Redis, with a worker that has it, too.
 func (f *frail) site(also saga.Runnable) *site {
 	f.t.Helper()
-	nc, err := nats.Connect(testutil.NATS(f.t).ClientURL(), engine.ConnectOptions()...)
-	f.must(err)
-	f.t.Cleanup(nc.Close)
-	s := &site{t: f.t, nc: nc, redis: f.server, rdb: f.rdb, def: orders(f.t)}
-	e, err := engine.New(engine.Config{Conn: nc, Redis: f.rdb, Logger: quiet()})
-	f.must(err)
-	f.must(e.Register(s.def, also))
-	done := make(chan error, 1)
-	go func() { done <- e.Run(context.Background()) }()
-	select {
-	case <-e.Ready():
-	case err := <-done:
-		f.t.Fatal(err)
-	}
-	f.t.Cleanup(func() {
-		e.Stop()
-		if err := <-done; err != nil {
-			f.t.Error(err)
-		}
-	})
-	s.client, err = e.Client(f.t.Context())
-	f.must(err)
+	s := siteWith(f.t, testutil.NATS(f.t).ClientURL(), f.rdb)
+	s.redis = f.server
+	s.workerOf(engine.Config{Redis: f.rdb}, s.def, also)
 	return s
 }
 

@@ -55,6 +55,13 @@ func (l *load) end() int64 {
 	return l.ended.Load()
 }
 
+// rate gives how many sagas end in a second, over a while.
+func (l *load) rate(span time.Duration) float64 {
+	before, begun := l.ended.Load(), time.Now()
+	<-time.After(span)
+	return float64(l.ended.Load()-before) / time.Since(begun).Seconds()
+}
+
 // underWay fails the test if no saga is running.
 func (l *load) underWay(t testing.TB) {
 	t.Helper()

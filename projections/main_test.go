@@ -107,14 +107,21 @@ func siteWith(t testing.TB, url string, rdb redis.UniversalClient) *site {
 	return s
 }
 
-// worker runs an engine until the returned function is called or the test ends.
+// worker runs an engine without Redis until the returned function is called or the test ends.
 func (s *site) worker() (end func()) {
 	s.t.Helper()
-	e, err := engine.New(engine.Config{Conn: s.nc, Logger: quiet()})
+	return s.workerOf(engine.Config{}, s.def)
+}
+
+// workerOf runs an engine until the returned function is called or the test ends.
+func (s *site) workerOf(conf engine.Config, definitions ...saga.Runnable) (end func()) {
+	s.t.Helper()
+	conf.Conn, conf.Logger = s.nc, quiet()
+	e, err := engine.New(conf)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if err := e.Register(s.def); err != nil {
+	if err := e.Register(definitions...); err != nil {
 		s.t.Fatal(err)
 	}
 	done := make(chan error, 1)
