@@ -73,17 +73,7 @@ func isBuiltAnew(t *testing.T, s *site) {
 	s.projector()
 	s.start(0, 100)
 	s.ended(100)
-	next, err := projections.Rebuild(t.Context(), s.rdb, "default", "the test wants it")
-	if err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the rebuild", func() bool {
-		if n := s.count(projections.Query{}); n != 100 {
-			t.Errorf("meanwhile readers see %d sagas", n)
-		}
-		g, err := s.reader().Generations(t.Context())
-		return err == nil && g.Current == next
-	})
+	s.rebuild(2, 0)
 	s.clean(100)
 }
 

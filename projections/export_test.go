@@ -34,3 +34,44 @@ func Fill(ctx context.Context, rdb redis.UniversalClient, namespace string, n in
 	return rdb.HSet(ctx, metaKey(namespace), "epoch", "test", "format", modelFormat, "current", generation,
 		"began", time.Now().UnixMilli()).Err()
 }
+
+// Alter changes all summaries of the current read models, and with them their indexes and totals.
+func Alter(ctx context.Context, rdb redis.UniversalClient, namespace string, alter func(*Summary)) error {
+	m, _, err := NewReader(rdb, namespace).current(ctx)
+	if err != nil {
+		return err
+	}
+	for s := range shard.Count {
+		w := shardWrite{shard: shard.Shard(s)}
+		values, err := rdb.HGetAll(ctx, m.keys.prefix(w.shard)+"sagas").Result()
+		if err != nil {
+			return err
+		}
+		for name, value := range values {
+			was, err := decodeSummary(keyOf(name), value)
+			if err != nil {
+				return err
+			}
+			now := was.clone()
+			alter(now)
+			w.changes = append(w.changes, change{name, was, now})
+		}
+		if err := m.write(ctx, []shardWrite{w}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Keys gives how many keys a generation of read models has.
+func Keys(ctx context.Context, rdb redis.UniversalClient, namespace, generation string) (n int, err error) {
+	err = scanKeys(ctx, rdb, modelPattern(namespace), func(_ *redis.Client, keys []string) error {
+		for _, key := range keys {
+			if of, ok := generationOf(namespace, key); ok && of == generation {
+				n++
+			}
+		}
+		return nil
+	})
+	return n, err
+}

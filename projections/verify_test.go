@@ -1,7 +1,6 @@
 package projections_test
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -103,48 +102,11 @@ func TestARebuildNeverShowsReadersAHalf(t *testing.T) {
 	s.worker()
 	s.projector()
 	const sagas = 600
-	s.start(0, sagas)
+	s.startMany(0, sagas)
 	s.ended(sagas)
-	before, err := s.reader().Generations(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var readers sync.WaitGroup
-	reads := 0
-	readers.Go(func() {
-		for ctx.Err() == nil {
-			n, err := s.reader().Count(t.Context(), projections.Query{Definition: "order"}) //nolint:contextcheck // the test's own
-			if err != nil || n != sagas {
-				t.Errorf("a reader saw %d sagas, %v; want %d", n, err, sagas)
-				return
-			}
-			page, err := s.reader().List(t.Context(), projections.Query{Limit: 200}) //nolint:contextcheck // the test's own
-			if err != nil || len(page.Sagas) != 200 {
-				t.Errorf("a reader saw a page of %d sagas, %v; want 200", len(page.Sagas), err)
-				return
-			}
-			reads++
-		}
-	})
 	for range 3 {
-		next, err := projections.Rebuild(t.Context(), s.rdb, "default", "the test wants it")
-		if err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "the rebuild", func() bool {
-			g, err := s.reader().Generations(t.Context())
-			return err == nil && g.Current == next && g.Next == ""
-		})
+		s.rebuild(4, 0)
 	}
-	cancel()
-	readers.Wait()
-	t.Logf("%d reads during three rebuilds", reads)
-	eventually(t, "the old generation removed", func() bool {
-		keys := s.rdb.Keys(t.Context(), "jetsaga:{default:*}:m:"+before.Current+":*").Val()
-		feeds, err := s.client.Source().Feeds(t.Context(), "models-")
-		return len(keys) == 0 && err == nil && len(feeds) == 4
-	})
 	s.clean(sagas)
 }
 
