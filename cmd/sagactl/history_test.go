@@ -149,6 +149,7 @@ func TestWhatIsPrintedOfASaga(t *testing.T) {
 	w := newTown(t)
 	key, start, commits := lifeOfAnOrder(t)
 	write(t, w.client.Namespace(), key, start, commits)
+	writeOrders(t, w.client.Namespace())
 	for _, c := range []struct {
 		golden string
 		args   []string
@@ -160,6 +161,12 @@ func TestWhatIsPrintedOfASaga(t *testing.T) {
 		{"history-at-5.json", []string{"history", "place-order", "o-1", "--at", "5", "-o", "json"}},
 		{"get.txt", []string{"get", "place-order", "o-1"}},
 		{"get.json", []string{"get", "place-order", "o-1", "-o", "json"}},
+		{"graph.txt", []string{"graph", "place-order", "--format", "text"}},
+		{"graph.mermaid", []string{"graph", "place-order", "--version", "1", "--format", "mermaid"}},
+		{"graph.json", []string{"graph", "place-order", "-o", "json"}},
+		{"plan.txt", []string{"plan", "place-order", "order-000008"}},
+		{"plan-of-nothing.txt", []string{"plan", "place-order", "o-1"}},
+		{"plan.json", []string{"plan", "place-order", "order-000008", "-o", "json"}},
 		{"exit-codes.txt", []string{"help", "exit-codes"}},
 	} {
 		t.Run(c.golden, func(t *testing.T) {

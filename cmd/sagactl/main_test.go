@@ -55,7 +55,7 @@ func ctlWith(t testing.TB, in string, args ...string) (code int, stdout, stderr 
 	return code, out.String(), err.String()
 }
 
-// town is a server with a worker that knows the definition "greet".
+// town is a server with a worker, mostly one that knows the definition "greet".
 type town struct {
 	server string
 	client *engine.Client
@@ -68,9 +68,7 @@ type greeting struct {
 
 func newTown(t testing.TB) town {
 	t.Helper()
-	s := testutil.NATS(t)
-	nc := testutil.Connect(t, s)
-	def := saga.Must(saga.Define("greet", 1,
+	return townOf(t, saga.Must(saga.Define("greet", 1,
 		saga.Step("think", func(context.Context, *greeting) error { return nil }).
 			Compensate(func(context.Context, *greeting) error { return nil }),
 		saga.Step("speak", func(_ context.Context, g *greeting) error {
@@ -79,7 +77,14 @@ func newTown(t testing.TB) town {
 			}
 			g.Text = "hello " + g.Name
 			return nil
-		})))
+		}))))
+}
+
+// townOf is one with a worker that knows another definition.
+func townOf(t testing.TB, def saga.Runnable) town {
+	t.Helper()
+	s := testutil.NATS(t)
+	nc := testutil.Connect(t, s)
 	e, err := engine.New(engine.Config{Conn: nc, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
