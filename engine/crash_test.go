@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -231,10 +230,10 @@ func (f *fair) histories(ids []string) map[string][]saga.Commit {
 	return all
 }
 
-// claims checks that no saga was claimed from a worker that was alive, and gives for each orphan how long after its
+// claims counts the sagas that were claimed from a worker that was alive, and gives for each orphan how long after its
 // worker's death its next event came.
-func (f *fair) claims(histories map[string][]saga.Commit) (waits []time.Duration) {
-	taken := 0
+func (f *fair) claims(histories map[string][]saga.Commit) (waits []time.Duration, taken int) {
+	f.t.Helper()
 	died := map[string]time.Time{}
 	for _, d := range f.deaths {
 		died[d.worker] = d.at
@@ -257,11 +256,8 @@ func (f *fair) claims(histories map[string][]saga.Commit) (waits []time.Duration
 		}
 	}
 	f.t.Logf("%d sagas were claimed from living workers", taken)
-	if taken > 0 && f.timesHeld() {
-		f.t.Error("a living worker keeps its sagas")
-	}
 	slices.Sort(waits)
-	return waits
+	return waits, taken
 }
 
 func percentile(sorted []time.Duration, p int) time.Duration {
@@ -272,7 +268,9 @@ func percentile(sorted []time.Duration, p int) time.Duration {
 }
 
 // Workers are killed one after another while orders are under way; each has been replaced before.
-func TestKilledWorkersLoseNoSaga(t *testing.T) {
+func TestKilledWorkersLoseNoSaga(t *testing.T) { testutil.Promised(t, killWorkers) }
+
+func killWorkers(t *testing.T) (missed string) {
 	customers, kills := 250, 3
 	if long {
 		customers, kills = 2000, 20
@@ -287,14 +285,20 @@ func TestKilledWorkersLoseNoSaga(t *testing.T) {
 		rest(time.Duration(1500+rand.IntN(700)) * time.Millisecond)
 		f.kill()
 	}
-	waits := f.claims(f.histories(f.close()))
+	waits, taken := f.claims(f.histories(f.close()))
+	p99 := percentile(waits, 99)
 	t.Logf("%d orphaned sagas; from the kill to the next event: p50 %v, p99 %v, longest %v",
-		len(waits), percentile(waits, 50), percentile(waits, 99), percentile(waits, 100))
+		len(waits), percentile(waits, 50), p99, percentile(waits, 100))
 	if len(waits) == 0 {
 		t.Error("no saga was orphaned, so nothing was shown")
 	}
-	if p99 := percentile(waits, 99); p99 > time.Second && f.timesHeld() {
-		t.Errorf("99 of 100 orphans went on within %v, want 1s", p99)
+	switch {
+	case taken == 0 && p99 <= time.Second, !f.timesHeld():
+		return ""
+	case taken > 0:
+		return fmt.Sprintf("%d sagas were claimed from living workers", taken)
+	default:
+		return fmt.Sprintf("99 of 100 orphans went on within %v, 1s is promised", p99)
 	}
 }
 
@@ -302,7 +306,9 @@ func TestKilledWorkersLoseNoSaga(t *testing.T) {
 func rest(d time.Duration) { <-time.After(d) }
 
 // With all cores busy, workers still tell in time that they are alive.
-func TestSagasStayWithTheirWorkersOnABusyMachine(t *testing.T) {
+func TestSagasStayWithTheirWorkersOnABusyMachine(t *testing.T) { testutil.Promised(t, keepBusy) }
+
+func keepBusy(t *testing.T) (missed string) {
 	customers, busy := 250, 3*time.Second
 	if long {
 		customers, busy = 2000, 30*time.Second
@@ -318,11 +324,22 @@ func TestSagasStayWithTheirWorkersOnABusyMachine(t *testing.T) {
 	}
 	f.open(t.Context(), customers)
 	rest(busy)
-	f.claims(f.histories(f.close()))
+	return f.kept(f.histories(f.close()))
+}
+
+// kept tells if sagas were claimed from living workers, where that is to be held against the code.
+func (f *fair) kept(histories map[string][]saga.Commit) (missed string) {
+	f.t.Helper()
+	if _, taken := f.claims(histories); taken > 0 && f.timesHeld() {
+		return fmt.Sprintf("%d sagas were claimed from living workers", taken)
+	}
+	return ""
 }
 
 // The server is killed under load and restarted on its directory.
-func TestAKilledServerLosesNothing(t *testing.T) {
+func TestAKilledServerLosesNothing(t *testing.T) { testutil.Promised(t, killServer) }
+
+func killServer(t *testing.T) (missed string) {
 	customers, kills := 200, 2
 	if long {
 		customers, kills = 1000, 6
@@ -340,78 +357,5 @@ func TestAKilledServerLosesNothing(t *testing.T) {
 		server.Restart()
 	}
 	rest(time.Second)
-	f.claims(f.histories(f.close()))
-}
-
-// The result of a step that could not be stored is kept by its worker, and the step is not run again.
-func TestAResultOutlivesTheServer(t *testing.T) {
-	machine := testutil.WatchMachine(t)
-	server := testutil.StartServerProcess(t, t.TempDir())
-	f := &fleet{t, testutil.Connect(t, server, engine.ConnectOptions()...)}
-	begun, proceed := make(chan struct{}, 1), make(chan struct{})
-	runs := 0
-	def := threeSteps(t, func(ctx context.Context, s *trip) error {
-		runs++
-		begun <- struct{}{}
-		<-proceed
-		return does("hotel")(ctx, s)
-	}, saga.RetryPolicy{})
-	f.engine(engine.Config{}, def)
-	trips := engine.For(f.client(), def)
-	ctx := withPatience(t)
-	if _, err := trips.Start(ctx, "t-1", trip{}); err != nil {
-		t.Fatal(err)
-	}
-	receive(t, begun)
-	server.Kill()
-	close(proceed) // the step is done while there is no server
-	rest(2 * time.Second)
-	server.Restart()
-	s, err := trips.Wait(ctx, "t-1")
-	if err != nil || s.State.Log != "flight hotel car " {
-		t.Errorf("it ended as %+v, %v", s, err)
-	}
-	if runs != 1 && machine.HoldsTimes(t, server.PID()) {
-		t.Errorf("the step was run %d times", runs)
-	}
-}
-
-// A step that outlasts the server is left to its worker, which is alive, though the server has forgotten who that is.
-func TestALongStepOutlivesTheServer(t *testing.T) {
-	machine := testutil.WatchMachine(t)
-	server := testutil.StartServerProcess(t, t.TempDir())
-	begun, proceed := make(chan struct{}, 10), make(chan struct{})
-	var runs atomic.Int64
-	def := threeSteps(t, func(ctx context.Context, s *trip) error {
-		runs.Add(1)
-		begun <- struct{}{}
-		<-proceed
-		return does("hotel")(ctx, s)
-	}, saga.RetryPolicy{})
-	f := &fleet{t: t}
-	for range 3 {
-		f.nc = testutil.Connect(t, server, engine.ConnectOptions()...)
-		f.engine(engine.Config{}, def)
-	}
-	trips := engine.For(f.client(), def)
-	ctx := withPatience(t)
-	const sagas = 20
-	for i := range sagas {
-		if _, err := trips.Start(ctx, "t-"+strconv.Itoa(i), trip{}); err != nil {
-			t.Fatal(err)
-		}
-		receive(t, begun)
-	}
-	server.Kill()
-	server.Restart()
-	rest(4 * time.Second)
-	close(proceed)
-	for i := range sagas {
-		if s, err := trips.Wait(ctx, "t-"+strconv.Itoa(i)); err != nil || s.State.Log != "flight hotel car " {
-			t.Errorf("it ended as %+v, %v", s, err)
-		}
-	}
-	if runs.Load() != sagas && machine.HoldsTimes(t, server.PID()) {
-		t.Errorf("%d sagas ran their second step %d times", sagas, runs.Load())
-	}
+	return f.kept(f.histories(f.close()))
 }

@@ -331,9 +331,7 @@ func TestASlowStepIsNotTakenFromItsWorker(t *testing.T) {
 	if err != nil || s.State.Log != "flight hotel car " {
 		t.Errorf("it ended as %+v, %v", s, err)
 	}
-	if runs.Load() != 1 && machine.HoldsTimes(t) {
-		t.Errorf("the step was run %d times", runs.Load())
-	}
+	f.ranOnce(machine, int(runs.Load()), 1, []saga.Key{s.Key})
 }
 
 func TestAnEngineIsRunOnceAndWithDefinitions(t *testing.T) {
