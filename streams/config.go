@@ -79,7 +79,8 @@ func (c Config) withDefaults() (Config, error) {
 		c.Logger = slog.Default()
 	}
 	if c.JetStream == nil {
-		js, err := jetstream.New(c.Conn)
+		// Of an answer that is lost with a server, the connection need not hear: without a timeout it would be waited for for ever.
+		js, err := jetstream.New(c.Conn, jetstream.WithPublishAsyncTimeout(publishTimeout))
 		if err != nil {
 			return c, fmt.Errorf("streams.Config.Conn: %w", err)
 		}

@@ -15,8 +15,11 @@ const outToken = "out"
 
 // Emit publishes what a saga's steps have emitted, each on its topic, with an id that JetStream tells repeats by for as long
 // as a stream's duplicate window lasts, and consumers for as long as they remember ids. All are sent before the first
-// answer is awaited. After an error some may be published; the same call may be repeated.
+// answer is awaited. After an error, such as that an answer has not come within five seconds, some may be published; the same
+// call may be repeated.
 func (n *Namespace) Emit(ctx context.Context, key saga.Key, emissions []saga.Emission) error {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
 	sent := make([]jetstream.PubAckFuture, len(emissions))
 	for i, e := range emissions {
 		m := nats.NewMsg(n.subjects.out(key, e.Topic))

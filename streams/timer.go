@@ -18,7 +18,7 @@ import (
 type schedule struct {
 	n      *Namespace
 	msg    *nats.Msg
-	future jetstream.PubAckFuture
+	future jetstream.PubAckFuture // nil while it is not sent
 }
 
 // latestSchedule is within what a server can tell apart, which counts the nanoseconds since 1970 in 64 bits: a later time is
@@ -47,11 +47,12 @@ func encodeTimer(t saga.Timer) []byte {
 }
 
 // send hands the message to the connection and does not wait.
-func (s *schedule) send() (err error) {
-	s.future, err = s.n.js.PublishMsgAsync(s.msg)
+func (s *schedule) send() error {
+	future, err := s.n.js.PublishMsgAsync(s.msg)
 	if err != nil {
 		return fmt.Errorf("sending schedule %s: %w", s.msg.Subject, err)
 	}
+	s.future = future
 	return nil
 }
 
@@ -67,13 +68,22 @@ func (s *schedule) wait(ctx context.Context) error {
 			return backoff.Permanent(err) // refused, and would be again
 		}
 		if err != nil {
-			return errors.Join(err, s.send())
+			s.future = nil
 		}
-		return nil
+		return err
 	}, again)
 }
 
+// stored sends the schedule, unless it is sent, and returns when it is stored. An answer that does not come in time was lost with
+// a server, of which the connection need not know.
 func (s *schedule) stored(ctx context.Context) error {
+	if s.future == nil {
+		if err := s.send(); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
 	select {
 	case <-s.future.Ok():
 		return nil
@@ -88,11 +98,7 @@ func (s *schedule) stored(ctx context.Context) error {
 // that has fired fires again, which has no effect.
 func (n *Namespace) SetTimers(ctx context.Context, key saga.Key, timers map[string]saga.PendingTimer) error {
 	for name, t := range timers {
-		s := n.newSchedule(key, name, t)
-		if err := s.send(); err != nil {
-			return fmt.Errorf("saga %s: timer %s: %w", key, name, err)
-		}
-		if err := s.wait(ctx); err != nil {
+		if err := n.newSchedule(key, name, t).wait(ctx); err != nil {
 			return fmt.Errorf("saga %s: timer %s: %w", key, name, err)
 		}
 	}
