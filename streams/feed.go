@@ -232,6 +232,9 @@ func (f *feed) await(ctx context.Context) error {
 				f.pin = m.Header.Get(headerPin)
 				return nil
 			}
+			if s.lost != nil && !errors.Is(s.lost, errPinLost) {
+				return s.lost
+			}
 		case now := <-silence.C:
 			if now.Sub(s.heard) > pullSilence {
 				return errSilent
@@ -272,7 +275,11 @@ func (f *feed) rouse(ctx context.Context) error {
 	return err
 }
 
-var errSilent = errors.New("the server has lost the pull request")
+var (
+	errSilent     = errors.New("the server has lost the pull request")
+	errPinLost    = errors.New("another member is active")
+	errNoConsumer = errors.New("the consumer, or its leader, is gone")
+)
 
 // session is a subscription of its own, so that what was delivered before it does not come into it.
 type session struct {
@@ -357,8 +364,9 @@ func (s *session) status(m *nats.Msg) (is bool) {
 	status := m.Header.Get(statusHeader)
 	switch {
 	case status == statusPinLost:
-		s.f.pin, s.left = "", 0
-		s.lost = errors.New("another member is active")
+		s.f.pin, s.left, s.lost = "", 0, errPinLost
+	case status == statusNoResponders: // to a renewal, too: the server may not have told the request before that its consumer is gone
+		s.left, s.lost = 0, errNoConsumer
 	case status == statusHeartbeat, token != strconv.FormatUint(s.asked, 10):
 		// of an earlier request, or a renewal that found nothing
 	case status == statusExpired || status == statusNoBody:
