@@ -19,8 +19,8 @@ func Forget(ctx context.Context, rdb redis.UniversalClient, namespace string, ke
 		return err
 	}
 	for _, generation := range []string{g.Current, g.Next} {
-		if generation == "" {
-			continue
+		if generation == "" || generation == g.Next && g.nextForm.format > modelFormat {
+			continue // what a newer build makes, it reads from the streams
 		}
 		m := models{rdb, modelKeys{namespace, generation}}
 		if err := m.set(ctx, keys, func(saga.Key, *Summary) (*Summary, error) { return nil, nil }); err != nil {

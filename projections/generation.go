@@ -13,9 +13,16 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// modelFormat is the number of the form that read models have. A projector rebuilds models of a lower one, and leaves
-// those of a higher one alone.
+// modelFormat is the number of the form that read models have. A projector builds new ones beside those of a lower one, and
+// leaves those of a higher one alone. Until the new ones are built, readers read those of the lower one: whoever raises
+// it has to see to it that they can.
 const modelFormat = 1
+
+// form is by what rules a generation is made.
+type form struct {
+	format  int // of the keys
+	version int // of the view; 0 for the sagas' read models
+}
 
 // NotReadyError tells that there are no read models to answer from: they have not been built yet, or are built anew
 // after they were lost.
@@ -42,15 +49,26 @@ type Generations struct {
 	// Began is when the next was begun, and Why what for.
 	Began time.Time `json:"began,omitzero"`
 	Why   string    `json:"why,omitempty"`
+
+	currentForm, nextForm form
 }
 
-// generations reads which read models there are.
+// generations reads which read models there are. The error is [ErrNewer] where readers of this build cannot read them.
 func generations(ctx context.Context, rdb redis.UniversalClient, namespace string) (Generations, error) {
 	return generationsAt(ctx, rdb, metaKey(namespace))
 }
 
-// generationsAt reads a marker.
+// generationsAt reads a marker for a reader.
 func generationsAt(ctx context.Context, rdb redis.UniversalClient, marker string) (Generations, error) {
+	g, err := readMarker(ctx, rdb, marker)
+	if err == nil && g.Current != "" && g.currentForm.format > modelFormat {
+		err = fmt.Errorf("%s: %w", marker, ErrNewer)
+	}
+	return g, err
+}
+
+// readMarker reads a marker, whatever form the generations have.
+func readMarker(ctx context.Context, rdb redis.UniversalClient, marker string) (Generations, error) {
 	fields, err := rdb.HGetAll(ctx, marker).Result()
 	if err != nil {
 		return Generations{}, fmt.Errorf("reading %s: %w", marker, err)
@@ -59,8 +77,16 @@ func generationsAt(ctx context.Context, rdb redis.UniversalClient, marker string
 	if ms, err := strconv.ParseInt(fields["began"], 10, 64); err == nil {
 		g.Began = time.UnixMilli(ms).UTC()
 	}
-	if format, err := strconv.Atoi(fields["format"]); err == nil && format > modelFormat {
-		return g, fmt.Errorf("%s: %w", marker, ErrNewer)
+	number := func(field string) int {
+		n, err := strconv.Atoi(fields[field])
+		if err != nil {
+			return 0
+		}
+		return n
+	}
+	g.nextForm = form{number("format"), number("version")}
+	if g.currentForm = g.nextForm; fields["current_format"] != "" {
+		g.currentForm = form{number("current_format"), number("current_version")}
 	}
 	return g, nil
 }
@@ -73,20 +99,30 @@ func newGeneration() string {
 }
 
 // ensureScript begins a generation where there is none, or where the models are of other streams or of an older form.
-// A wiped Redis has no marker, and one that was restored from elsewhere a foreign one.
+// A wiped Redis has no marker, and one that was restored from elsewhere a foreign one. The marker's form is that of the
+// next generation, or of the current one where there is no next; the current one's has fields of its own where it is older.
+// Of the same streams, a current generation of an older form stays until the next takes its place. What is of a newer form is
+// left alone.
 //
-// KEYS: the marker. ARGV: epoch, format, name of a new generation, now in milliseconds.
+// KEYS: the marker. ARGV: epoch, format, version, name of a new generation, now in milliseconds.
 var ensureScript = redis.NewScript(`
-local have = redis.call('HMGET', KEYS[1], 'epoch', 'format', 'current', 'next')
+local have = redis.call('HMGET', KEYS[1], 'epoch', 'format', 'version', 'current', 'next', 'current_format')
+local format, version = tonumber(have[2] or '0'), tonumber(have[3] or '0')
+local newer = format - tonumber(ARGV[2])
+if newer == 0 then newer = version - tonumber(ARGV[3]) end
+if newer > 0 then return 0 end
 local why = ''
-if have[2] and tonumber(have[2]) > tonumber(ARGV[2]) then return 0 end
-if not have[1] then why = 'there were none'
+if not have[4] and not have[5] then why = 'there were none'
 elseif have[1] ~= ARGV[1] then why = 'those there were are of other streams'
-elseif have[2] ~= ARGV[2] then why = 'those there were are of an older form'
-elseif not have[3] and not have[4] then why = 'there were none'
+elseif newer < 0 then why = 'those there were are of an older form'
 else return 0 end
-redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'format', ARGV[2], 'next', ARGV[3], 'began', ARGV[4], 'why', why)
+if have[4] and have[1] == ARGV[1] then
+  if not have[6] then redis.call('HSET', KEYS[1], 'current_format', format, 'current_version', version) end
+else
+  redis.call('DEL', KEYS[1])
+end
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'format', ARGV[2], 'version', ARGV[3],
+  'next', ARGV[4], 'began', ARGV[5], 'why', why)
 return 1
 `)
 
@@ -107,7 +143,7 @@ return ARGV[1]
 var switchScript = redis.NewScript(`
 if redis.call('HGET', KEYS[1], 'next') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'current', ARGV[1])
-redis.call('HDEL', KEYS[1], 'next', 'began', 'why')
+redis.call('HDEL', KEYS[1], 'next', 'began', 'why', 'current_format', 'current_version')
 return 1
 `)
 

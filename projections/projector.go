@@ -47,7 +47,7 @@ type kind struct {
 	what   string // for people
 	marker string // the key that says which generations there are
 	feeds  string // what the names of the consumers begin with; the generation follows
-	epoch  string // what is added to the streams' epoch
+	form   form
 	// handler gives what writes a stream into a generation.
 	handler func(generation, stream string, told func(pending uint64, applied int, last time.Time)) Handler
 	// sweep removes the keys of generations that are not to be kept.
@@ -108,7 +108,7 @@ func (conf ProjectorConfig) withDefaults() (ProjectorConfig, error) {
 func (conf ProjectorConfig) models() kind {
 	namespace := conf.Source.Namespace()
 	return kind{
-		what: "read models", marker: metaKey(namespace), feeds: feedPrefix,
+		what: "read models", marker: metaKey(namespace), feeds: feedPrefix, form: form{format: modelFormat},
 		handler: func(generation, stream string, told func(uint64, int, time.Time)) Handler {
 			return &writer{
 				models: models{conf.Redis, modelKeys{namespace, generation}}, source: conf.Source,
@@ -187,23 +187,22 @@ func (s *supervision) look(ctx context.Context, running map[follower]*following)
 		if err != nil {
 			return err
 		}
-		s.epoch, s.epochAt = epoch+p.kind.epoch, time.Now()
+		s.epoch, s.epochAt = epoch, time.Now()
 	}
 	begun, err := ensureScript.Run(bounded, p.conf.Redis, []string{p.kind.marker},
-		s.epoch, modelFormat, newGeneration(), time.Now().UnixMilli()).Int()
+		s.epoch, p.kind.form.format, p.kind.form.version, newGeneration(), time.Now().UnixMilli()).Int()
 	if err != nil {
 		return fmt.Errorf("looking for %s: %w", p.kind.what, err)
 	}
-	g, err := generationsAt(bounded, p.conf.Redis, p.kind.marker)
+	g, err := readMarker(bounded, p.conf.Redis, p.kind.marker)
 	if err != nil {
-		s.follow(ctx, running, Generations{})
 		return err
 	}
 	if begun == 1 {
 		p.conf.Logger.Info(p.kind.what+" are being built", "generation", g.Next, "why", g.Why)
 	}
 	s.follow(ctx, running, g)
-	if g.Next != "" {
+	if g.Next != "" && g.nextForm == p.kind.form {
 		if g, err = s.finish(bounded, g); err != nil {
 			return err
 		}
@@ -215,16 +214,29 @@ func (s *supervision) look(ctx context.Context, running map[follower]*following)
 		}
 		s.sweepFor = g
 	}
+	if len(s.wanted(g)) == 0 {
+		return fmt.Errorf("%s: %w", p.kind.marker, ErrNewer)
+	}
 	return nil
+}
+
+// wanted gives the generations that this build writes: those of its form. A current one of an older form is kept up by
+// the builds that have it, as long as there are any.
+func (s *supervision) wanted(g Generations) []string {
+	var names []string
+	if g.Current != "" && g.currentForm == s.p.kind.form {
+		names = append(names, g.Current)
+	}
+	if g.Next != "" && g.nextForm == s.p.kind.form {
+		names = append(names, g.Next)
+	}
+	return names
 }
 
 // follow starts what is to be followed and is not, and stops what is not to be any more.
 func (s *supervision) follow(ctx context.Context, running map[follower]*following, g Generations) {
 	wanted := map[follower]bool{}
-	for _, generation := range []string{g.Current, g.Next} {
-		if generation == "" {
-			continue
-		}
+	for _, generation := range s.wanted(g) {
 		for _, stream := range s.p.conf.Source.Streams() {
 			wanted[follower{generation, stream}] = true
 		}
@@ -269,10 +281,12 @@ func (s *supervision) finish(ctx context.Context, g Generations) (Generations, e
 		allowed := uint64(closeBy)
 		if g.Current != "" {
 			now, err := p.conf.Source.Lag(ctx, stream, p.kind.feeds+g.Current)
-			if err != nil {
-				return g, nil //nolint:nilerr // not yet
+			switch {
+			case err == nil:
+				allowed = min(now, closeMost) + eachLook*s.looks
+			case g.currentForm == p.kind.form:
+				return g, nil // not yet; one of an older form nobody may be following any more
 			}
-			allowed = min(now, closeMost) + eachLook*s.looks
 		}
 		ready = ready && lag <= allowed
 	}
@@ -287,10 +301,10 @@ func (s *supervision) finish(ctx context.Context, g Generations) (Generations, e
 	if switched == 1 {
 		p.conf.Logger.Info(p.kind.what+" are built", "generation", g.Next, "took", time.Since(g.Began).Round(time.Millisecond))
 	}
-	return generationsAt(ctx, p.conf.Redis, p.kind.marker)
+	return readMarker(ctx, p.conf.Redis, p.kind.marker)
 }
 
-// clean removes what is left of other generations.
+// clean removes what is left of older generations: one that was begun since is not to be removed.
 func (s *supervision) clean(ctx context.Context, g Generations) error {
 	p := s.p
 	feeds, err := p.conf.Source.Feeds(ctx, p.kind.feeds)
@@ -298,13 +312,12 @@ func (s *supervision) clean(ctx context.Context, g Generations) error {
 		return err
 	}
 	for _, name := range feeds {
-		if strings.TrimPrefix(name, p.kind.feeds) != g.Current {
+		if strings.TrimPrefix(name, p.kind.feeds) < g.Current {
 			if err := p.conf.Source.EndFeed(ctx, name); err != nil {
 				return err
 			}
 		}
 	}
-	// A generation that was begun since is not to be removed: only what is older.
 	return p.kind.sweep(ctx, func(generation string) bool { return generation >= g.Current })
 }
 

@@ -32,8 +32,8 @@ type Event struct {
 type View struct {
 	// Name names the view, and so its consumers and its keys: letters, digits and '_', at most 64. Required.
 	Name string
-	// Version is raised when Apply has changed: the view is then built anew. Workers with a lower one leave it alone.
-	// Default: 1.
+	// Version is raised when Apply has changed: the view is then built anew beside the one that readers see. Workers with a
+	// lower one keep that one up as long as it is read, and leave the new one alone. Default: 1.
 	Version int
 	// Definitions are those of whose sagas it is told. Default: all.
 	Definitions []string
@@ -111,7 +111,7 @@ func NewViewProjector(conf ProjectorConfig, v View) (*Projector, error) {
 	namespace := conf.Source.Namespace()
 	k := kind{
 		what: "view " + v.Name, marker: viewMarker(namespace, v.Name), feeds: "view-" + v.Name + "-",
-		epoch: " version " + strconv.Itoa(v.Version),
+		form: form{modelFormat, v.Version},
 		handler: func(generation, stream string, told func(uint64, int, time.Time)) Handler {
 			return &viewWriter{view: &v, rdb: conf.Redis, namespace: namespace, generation: generation, stream: stream,
 				log: conf.Logger, told: told}
