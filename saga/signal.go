@@ -41,6 +41,7 @@ type AwaitNode[S any] struct {
 	step    StepNode[S]
 	late    []Node[S]
 	limited bool // a timeout was given
+	strict  bool // a refused approval fails the saga: there is nothing to make something else of it
 }
 
 // Await waits for a signal of a kind, and hands its payload to take. A signal that came before is kept; the oldest is
@@ -83,10 +84,10 @@ func (d Decision) Err() error {
 var ErrRejected = errors.New("saga: approval was refused")
 
 // Approval waits until someone approves or rejects, with the token that [ApprovalToken] gives: whoever has it decides,
-// once. The decision is recorded, with who and why, and handed to decided, which makes of it what it likes: it may take a rejection into
+// once, so what stands before [Token.Decide] has to know who that is. The decision is recorded, with who and why, and handed to decided, which makes of it what it likes: it may take a rejection into
 // the state and let the saga go on, or return [Decision.Err] and have it undone, which is also what nil for decided does.
 func Approval[S any](name string, decided func(state *S, d Decision) error) AwaitNode[S] {
-	n := AwaitNode[S]{name: name, what: "approval", spec: AwaitSpec{Approval: true}}
+	n := AwaitNode[S]{name: name, what: "approval", spec: AwaitSpec{Approval: true}, strict: decided == nil}
 	n.step = Step(name, func(ctx context.Context, state *S) error {
 		var d Decision
 		received := signalFrom(ctx)
@@ -129,6 +130,10 @@ func (n AwaitNode[S]) build(b *builder[S]) *PlanNode {
 			b.fault("%s %q: %v", n.what, n.name, err)
 		}
 	}
+	if n.strict && b.pivot != "" && !n.step.instead {
+		b.fault("%s %q: can be refused, but after the pivot %q nothing can be undone: give OrElse its nodes, or decide what a refusal means",
+			n.what, n.name, b.pivot)
+	}
 	node := n.step.buildAs(b, n.what)
 	node.Kind = KindAwait
 	spec := n.spec
@@ -169,7 +174,8 @@ func signalFrom(ctx context.Context) *Signal {
 	return &Signal{}
 }
 
-// Token is what an approval is decided with: it names the wait, and proves that its bearer was told.
+// Token is what an approval is decided with: it names one wait of one run. It is an address and no password: whoever may read the
+// saga can derive it.
 type Token struct {
 	Key    Key
 	Step   string // the wait's key
