@@ -151,7 +151,11 @@ func (a *actor) attempt(action saga.Action, info saga.Info) (r saga.Result) {
 		w.remembered[info.GuardKey()], r.Err = r.Record(action.State)
 	}
 	if r.Err == nil {
-		w.effects = append(w.effects, Effect{Key: info.Key, Run: info.Run, Step: info.StepKey, Undo: info.Undo, id: info.IdempotencyKey()})
+		e := Effect{Key: info.Key, Run: info.Run, Step: info.StepKey, Undo: info.Undo, id: info.IdempotencyKey()}
+		w.effects = append(w.effects, e)
+		for _, emission := range r.Emits {
+			w.emitted[emission.ID] = e
+		}
 	}
 	return r
 }

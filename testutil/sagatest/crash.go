@@ -2,8 +2,6 @@ package sagatest
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"testing"
 
@@ -12,11 +10,11 @@ import (
 
 // EveryCrash plays a scenario once as it is, and then again for each of its commits: once with the worker gone before the commit is
 // stored, and once after. Each time the command is delivered to another worker. It fails the test where a saga ends with another
-// status or state, or with other effects, than without the crash. Effects are compared without regard to their order, which is up to chance
-// for what happens at once.
+// status or state than without the crash, or where other effects or emissions came of it, or the same in another order. Only what a
+// definition has happen at once may come in any order.
 //
 // The scenario starts sagas, sends signals and lets time pass; it is played by a new [Kit] each time, and must be the same each
-// time.
+// time. What it checks with the methods of the kit and of its sagas has to hold with every crash.
 func EveryCrash(t testing.TB, definitions []saga.Runnable, play func(k *Kit)) {
 	t.Helper()
 	whole := New(t, definitions...)
@@ -24,20 +22,48 @@ func EveryCrash(t testing.TB, definitions []saga.Runnable, play func(k *Kit)) {
 	want := whole.outcome()
 	for n := 1; n <= whole.Commits(); n++ {
 		for _, after := range []bool{false, true} {
-			k := New(t, definitions...)
-			when := "before"
+			when := fmt.Sprintf("with a crash before commit %d", n)
 			if after {
-				when = "after"
+				when = fmt.Sprintf("with a crash after commit %d", n)
+			}
+			k := New(&occasion{t, when}, definitions...)
+			if after {
 				k.CrashAfter(n)
 			} else {
 				k.CrashBefore(n)
 			}
 			play(k)
 			if got := k.outcome(); got != want {
-				t.Errorf("with a crash %s commit %d it ends as\n%s\nwithout one as\n%s", when, n, got, want)
+				t.Errorf("%s it ends as\n%s\nwithout one as\n%s", when, got, want)
 			}
 		}
 	}
+}
+
+// occasion is a test that tells of each failure when it was.
+type occasion struct {
+	testing.TB
+	when string
+}
+
+func (o *occasion) Error(args ...any) {
+	o.Helper()
+	o.TB.Error(o.when + ": " + fmt.Sprint(args...))
+}
+
+func (o *occasion) Errorf(format string, args ...any) {
+	o.Helper()
+	o.TB.Error(o.when + ": " + fmt.Sprintf(format, args...))
+}
+
+func (o *occasion) Fatal(args ...any) {
+	o.Helper()
+	o.TB.Fatal(o.when + ": " + fmt.Sprint(args...))
+}
+
+func (o *occasion) Fatalf(format string, args ...any) {
+	o.Helper()
+	o.TB.Fatal(o.when + ": " + fmt.Sprintf(format, args...))
 }
 
 // Commits gives how many commits were stored so far, of all sagas together.
@@ -75,19 +101,23 @@ func (k *Kit) Interrupt(n int, f func()) {
 	}
 }
 
-// outcome tells how all sagas have ended.
+// outcome tells how all sagas have ended, and what came of them on the way.
 func (k *Kit) outcome() string {
 	var b strings.Builder
 	for _, key := range k.w.keys() {
 		in := k.w.fold(key)
-		fmt.Fprintf(&b, "%s: %s (%s) %s\n", key, in.Status, in.Reason, in.State.JSON())
-		effects := slices.Sorted(slices.Values(k.w.effectsOf(key)))
-		fmt.Fprintf(&b, "  %s\n", strings.Join(effects, ", "))
+		fmt.Fprintf(&b, "%s: %s (%s: %s) %s %v\n", key, in.Status, in.Reason, in.Error, in.State.JSON(), in.Attributes)
 	}
-	emitted := map[string]bool{}
-	for _, e := range k.w.emissions {
-		emitted[fmt.Sprintf("%s %s", e.Topic, e.Payload)] = true
+	for _, e := range k.w.sequence(k.w.distinct()) {
+		fmt.Fprintf(&b, "  %s\n", e.name())
 	}
-	fmt.Fprintf(&b, "emitted %q, rejected %d\n", slices.Sorted(maps.Keys(emitted)), len(k.w.rejected))
+	for _, e := range k.w.sequence(k.w.emitters()) {
+		for _, emission := range k.w.emissions {
+			if k.w.emitted[emission.ID].id == e.id {
+				fmt.Fprintf(&b, "  %s emits %s %s %s\n", e.name(), emission.ID, emission.Topic, emission.Payload)
+			}
+		}
+	}
+	fmt.Fprintf(&b, "rejected %d\n", len(k.w.rejected))
 	return b.String()
 }

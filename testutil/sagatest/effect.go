@@ -31,11 +31,33 @@ func (s *Saga[S]) Effects() []string { return s.k.w.effectsOf(s.Key) }
 func (k *Kit) Effects(key saga.Key) []string { return k.w.effectsOf(key) }
 
 func (w *world) effectsOf(key saga.Key) (effects []string) {
+	for _, e := range w.distinct() {
+		if e.Key == key {
+			effects = append(effects, e.String())
+		}
+	}
+	return effects
+}
+
+// distinct gives the effects of all sagas, each once, where it first came.
+func (w *world) distinct() (effects []Effect) {
 	seen := map[string]bool{}
 	for _, e := range w.effects {
-		if e.Key == key && !seen[e.id] {
+		if !seen[e.id] {
 			seen[e.id] = true
-			effects = append(effects, e.String())
+			effects = append(effects, e)
+		}
+	}
+	return effects
+}
+
+// emitters gives the effects of which something was published, each once, in the order of publishing.
+func (w *world) emitters() (effects []Effect) {
+	seen := map[string]bool{}
+	for _, emission := range w.emissions {
+		if e := w.emitted[emission.ID]; !seen[e.id] {
+			seen[e.id] = true
+			effects = append(effects, e)
 		}
 	}
 	return effects

@@ -2,7 +2,6 @@ package sagatest_test
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -228,7 +227,7 @@ func TestEveryConstructOutlivesEveryPairOfCrashes(t *testing.T) {
 			def, definitions := sc.definitions(t)
 			whole := sagatest.New(quiet{t}, definitions...)
 			sc.finish(whole, sc.start(whole, def))
-			want := outcome(whole)
+			want := whole.Outcome()
 			for first := 1; first <= whole.Commits(); first++ {
 				for second := first; second <= first+1; second++ {
 					for way := range 4 {
@@ -248,7 +247,7 @@ func TestEveryConstructOutlivesEveryPairOfCrashes(t *testing.T) {
 							k.CrashAfter(second)
 						}
 						sc.finish(k, s)
-						if got := outcome(k); got != want {
+						if got := k.Outcome(); got != want {
 							t.Errorf("with crashes at the commits %d and %d, way %d, it ends as\n%s\nwithout as\n%s", first, second, way, got, want)
 						}
 					}
@@ -256,15 +255,4 @@ func TestEveryConstructOutlivesEveryPairOfCrashes(t *testing.T) {
 			}
 		})
 	}
-}
-
-// outcome tells how all sagas have ended.
-func outcome(k *sagatest.Kit) string {
-	var b strings.Builder
-	for _, key := range k.Sagas() {
-		in := k.Get(key)
-		effects := slices.Sorted(slices.Values(k.Effects(key)))
-		fmt.Fprintf(&b, "%s: %s (%s) %s %q\n", key, in.Status, in.Reason, in.State.JSON(), effects)
-	}
-	return b.String()
 }

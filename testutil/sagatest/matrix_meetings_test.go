@@ -23,8 +23,8 @@ func unknown(name string, field func(*trip) *string) saga.StepNode[trip] {
 }
 
 // both checks two things.
-func both(checks ...func(*testing.T, *sagatest.Kit, *sagatest.Saga[trip])) func(*testing.T, *sagatest.Kit, *sagatest.Saga[trip]) {
-	return func(t *testing.T, k *sagatest.Kit, s *sagatest.Saga[trip]) {
+func both(checks ...func(testing.TB, *sagatest.Kit, *sagatest.Saga[trip])) func(testing.TB, *sagatest.Kit, *sagatest.Saga[trip]) {
+	return func(t testing.TB, k *sagatest.Kit, s *sagatest.Saga[trip]) {
 		t.Helper()
 		for _, check := range checks {
 			check(t, k, s)
@@ -72,7 +72,7 @@ func meetings() []scenario {
 			want: saga.StatusCompleted, check: has("undo doubt", "do two")},
 		{name: "parallel within a loop, undone", nodes: nodes{saga.Loop("l", less(2),
 			saga.Parallel("p", saga.Branch("l1", step("one", a)), saga.Branch("l2", step("two", b))), saga.Step("count", count)), fails("x")},
-			want: saga.StatusCompensated, check: func(t *testing.T, _ *sagatest.Kit, s *sagatest.Saga[trip]) {
+			want: saga.StatusCompensated, check: func(t testing.TB, _ *sagatest.Kit, s *sagatest.Saga[trip]) {
 				t.Helper()
 				s.MustHaveInAnyOrder("do one#1", "do two#1", "do count#1", "do one#2", "do two#2", "do count#2",
 					"undo one#2", "undo two#2", "undo one#1", "undo two#1")
@@ -172,7 +172,7 @@ func meetings() []scenario {
 			saga.Branch("r", saga.ForEach("f", items(2), saga.Step("each", func(ctx context.Context, it *item) error { return saga.Emit(ctx, "item", it.ID) })))),
 			saga.Await("w", paid, func(ctx context.Context, _ *trip, _ int) error { return saga.Emit(ctx, "signal", 1) })},
 			play: func(k *sagatest.Kit, s *sagatest.Saga[trip]) { k.Advance(time.Minute); sagatest.Signal(s, paid, 7) },
-			want: saga.StatusCompleted, check: func(t *testing.T, k *sagatest.Kit, _ *sagatest.Saga[trip]) {
+			want: saga.StatusCompleted, check: func(t testing.TB, k *sagatest.Kit, _ *sagatest.Saga[trip]) {
 				t.Helper()
 				if n := len(k.Emitted()); n != 4 {
 					t.Errorf("%d events were emitted, want 4", n)

@@ -10,8 +10,8 @@ import (
 )
 
 // reason checks why a saga was undone.
-func reason(want saga.Reason) func(*testing.T, *sagatest.Kit, *sagatest.Saga[trip]) {
-	return func(t *testing.T, _ *sagatest.Kit, s *sagatest.Saga[trip]) {
+func reason(want saga.Reason) func(testing.TB, *sagatest.Kit, *sagatest.Saga[trip]) {
+	return func(t testing.TB, _ *sagatest.Kit, s *sagatest.Saga[trip]) {
 		t.Helper()
 		if got := s.Instance().Reason; got != want {
 			t.Errorf("the reason is %q, want %q", got, want)
@@ -175,7 +175,7 @@ func interventions() []scenario {
 			play: func(k *sagatest.Kit, s *sagatest.Saga[trip]) { k.Advance(time.Minute); s.Cancel() },
 			want: saga.StatusCompleted, check: has("do one", "do go", "do after")},
 		{name: "an attribute", nodes: nodes{saga.Attribute("a", func(s *trip) string { return s.A }), step("one", a), saga.Sleep("s", hour), saga.Step("other", set(a, "changed"))},
-			want: saga.StatusCompleted, check: func(t *testing.T, _ *sagatest.Kit, s *sagatest.Saga[trip]) {
+			want: saga.StatusCompleted, check: func(t testing.TB, _ *sagatest.Kit, s *sagatest.Saga[trip]) {
 				t.Helper()
 				if got := s.Instance().Attributes["a"]; got != "changed" {
 					t.Errorf("the attribute is %q", got)

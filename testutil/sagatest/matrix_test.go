@@ -97,13 +97,22 @@ type scenario struct {
 	ordered bool // what comes from outside has to come in its order
 	varies  bool // a crash may have it take another way
 	want    saga.Status
-	check   func(t *testing.T, k *sagatest.Kit, s *sagatest.Saga[trip])
+	check   func(t testing.TB, k *sagatest.Kit, s *sagatest.Saga[trip])
 }
 
 type nodes = []saga.Node[trip]
 
 func child(nodes ...saga.Node[trip]) *saga.Definition[trip] {
 	return saga.Must(saga.Define("child", 1, nodes...))
+}
+
+// verify checks how the scenario's saga has ended.
+func (sc scenario) verify(k *sagatest.Kit, s *sagatest.Saga[trip]) {
+	k.TB().Helper()
+	s.MustBe(sc.want)
+	if sc.check != nil {
+		sc.check(k.TB(), k, s)
+	}
 }
 
 // everyScenario gives all of the matrix.
@@ -149,7 +158,7 @@ func scenarios() []scenario {
 			want: saga.StatusCompensated, check: hasInAnyOrder("do one", "do two", "undo one", "undo two")},
 		{name: "parallel, two write one field", nodes: nodes{
 			saga.Parallel("p", saga.Branch("l", step("one", a)), saga.Branch("r", step("two", a)))}, want: saga.StatusCompensated,
-			check: func(t *testing.T, _ *sagatest.Kit, s *sagatest.Saga[trip]) {
+			check: func(t testing.TB, _ *sagatest.Kit, s *sagatest.Saga[trip]) {
 				t.Helper()
 				const want = `the branches "l" and "r" have both changed the field "a"`
 				if got := s.Instance().Error; got != want {
@@ -165,7 +174,7 @@ func scenarios() []scenario {
 			want: saga.StatusCompleted, check: state(trip{A: "one"})},
 		{name: "race, one fails", nodes: nodes{saga.Race("r",
 			saga.Branch("bad", step("one", a), fails("x")), saga.Branch("good", saga.Sleep("s", hour), step("two", b)))},
-			want: saga.StatusCompleted, check: func(t *testing.T, k *sagatest.Kit, s *sagatest.Saga[trip]) {
+			want: saga.StatusCompleted, check: func(t testing.TB, k *sagatest.Kit, s *sagatest.Saga[trip]) {
 				t.Helper()
 				state(trip{B: "two"})(t, k, s)
 				has("do one", "undo one", "do two")(t, k, s)
@@ -174,7 +183,7 @@ func scenarios() []scenario {
 			saga.Branch("l", step("one", a), fails("x")), saga.Branch("r", fails("y")))}, want: saga.StatusCompensated},
 		{name: "for each", nodes: nodes{saga.ForEach("f", items(5),
 			saga.Step("pick", pick).Compensate(put), saga.Step("note", func(context.Context, *item) error { return nil })).Limit(2).Collect(collect)},
-			want: saga.StatusCompleted, check: func(t *testing.T, _ *sagatest.Kit, s *sagatest.Saga[trip]) {
+			want: saga.StatusCompleted, check: func(t testing.TB, _ *sagatest.Kit, s *sagatest.Saga[trip]) {
 				t.Helper()
 				if got := fmt.Sprint(s.State().Items); got != "[{0 picked} {1 picked} {2 picked} {3 picked} {4 picked}]" {
 					t.Errorf("the items are %s", got)
@@ -187,7 +196,7 @@ func scenarios() []scenario {
 			check: has("do pick#0", "do pack#0", "do pick#1", "do pack#1", "do pick#2", "undo pick#2", "undo pick#1", "undo pick#0")},
 		{name: "for each, one fails and the others go on", nodes: nodes{saga.ForEach("f", items(5),
 			saga.Step("pick", pick).Compensate(put), saga.Step("pack", pack)).Limit(2).Gather().Collect(collect)}, want: saga.StatusCompleted,
-			check: func(t *testing.T, _ *sagatest.Kit, s *sagatest.Saga[trip]) {
+			check: func(t testing.TB, _ *sagatest.Kit, s *sagatest.Saga[trip]) {
 				t.Helper()
 				if got := fmt.Sprint(s.State().Items, s.State().Log); got != "[{0 packed} {1 packed} {2 put back} {3 packed} {4 packed}] [2: no]" {
 					t.Errorf("the items are %s", got)
@@ -206,14 +215,14 @@ func scenarios() []scenario {
 		{name: "loop that wants too many turns", nodes: nodes{saga.Loop("l", yes, saga.Step("count", count)).Max(3)}, want: saga.StatusCompensated},
 		{name: "loop without a bound", nodes: nodes{saga.Loop("l", func(s *trip) bool { return s.N < 5 }, saga.Step("count", count),
 			saga.If("q", yes, saga.Step("note", func(context.Context, *trip) error { return nil }))).Max(saga.Unlimited), step("one", a)},
-			want: saga.StatusCompleted, check: func(t *testing.T, _ *sagatest.Kit, s *sagatest.Saga[trip]) {
+			want: saga.StatusCompleted, check: func(t testing.TB, _ *sagatest.Kit, s *sagatest.Saga[trip]) {
 				t.Helper()
 				if n := s.Instance().Steps.Len(); s.State().N != 5 || n > 3 {
 					t.Errorf("after %d turns %d steps are remembered", s.State().N, n)
 				}
 			}},
 		{name: "sleep", nodes: nodes{step("one", a), saga.Sleep("s", hour), step("two", b)}, want: saga.StatusCompleted,
-			check: func(t *testing.T, _ *sagatest.Kit, s *sagatest.Saga[trip]) {
+			check: func(t testing.TB, _ *sagatest.Kit, s *sagatest.Saga[trip]) {
 				t.Helper()
 				if in := s.Instance(); in.EndedAt.Sub(in.StartedAt) < time.Hour || in.EndedAt.Sub(in.StartedAt) > time.Hour+time.Minute {
 					t.Errorf("it took %v", in.EndedAt.Sub(in.StartedAt))
@@ -223,7 +232,7 @@ func scenarios() []scenario {
 		{name: "within, in time", nodes: nodes{saga.Within("w", 2*time.Hour, step("one", a), saga.Sleep("s", hour), step("two", b)), step("three", c)},
 			want: saga.StatusCompleted},
 		{name: "within, too late", nodes: nodes{step("zero", c), saga.Within("w", time.Hour, step("one", a), saga.Sleep("s", func(*trip) time.Duration { return 3 * time.Hour }), step("two", b))},
-			want: saga.StatusCompensated, check: func(t *testing.T, k *sagatest.Kit, s *sagatest.Saga[trip]) {
+			want: saga.StatusCompensated, check: func(t testing.TB, k *sagatest.Kit, s *sagatest.Saga[trip]) {
 				t.Helper()
 				has("do zero", "do one", "undo one", "undo zero")(t, k, s)
 				if in := s.Instance(); in.Reason != saga.ReasonTimedOut {
@@ -238,7 +247,7 @@ func scenarios() []scenario {
 			play: func(k *sagatest.Kit, s *sagatest.Saga[trip]) {
 				k.Advance(time.Minute)
 				sagatest.Signal(s, paid, 7)
-			}, want: saga.StatusCompleted, check: func(t *testing.T, _ *sagatest.Kit, s *sagatest.Saga[trip]) {
+			}, want: saga.StatusCompleted, check: func(t testing.TB, _ *sagatest.Kit, s *sagatest.Saga[trip]) {
 				t.Helper()
 				if s.State().N != 7 {
 					t.Errorf("the payment is %d", s.State().N)
@@ -251,7 +260,7 @@ func scenarios() []scenario {
 				s.Send(first)
 				s.Send(first)
 				sagatest.Signal(s, paid, 2)
-			}, want: saga.StatusCompleted, check: func(t *testing.T, _ *sagatest.Kit, s *sagatest.Saga[trip]) {
+			}, want: saga.StatusCompleted, check: func(t testing.TB, _ *sagatest.Kit, s *sagatest.Saga[trip]) {
 				t.Helper()
 				if s.State().N != 12 {
 					t.Errorf("the payments are %d, want 1 and then 2", s.State().N)
@@ -345,7 +354,7 @@ func scenarios() []scenario {
 				s.Send(saga.Reset{Order: s.Order(), To: was.Version, Saga: was})
 			}, want: saga.StatusCompleted, check: state(trip{A: "one", N: 1})},
 		{name: "outbox", nodes: nodes{saga.Step("one", emit("first")).Compensate(emit("undone")), saga.Step("two", emit("second")), saga.Sleep("s", hour), fails("x")},
-			want: saga.StatusCompensated, check: func(t *testing.T, k *sagatest.Kit, _ *sagatest.Saga[trip]) {
+			want: saga.StatusCompensated, check: func(t testing.TB, k *sagatest.Kit, _ *sagatest.Saga[trip]) {
 				t.Helper()
 				var topics []string
 				for _, e := range k.Emitted() {
@@ -392,19 +401,19 @@ func decide(d saga.Decision) func(*sagatest.Kit, *sagatest.Saga[trip]) {
 	}
 }
 
-func has(effects ...string) func(*testing.T, *sagatest.Kit, *sagatest.Saga[trip]) {
-	return func(t *testing.T, _ *sagatest.Kit, s *sagatest.Saga[trip]) { t.Helper(); s.MustHave(effects...) }
+func has(effects ...string) func(testing.TB, *sagatest.Kit, *sagatest.Saga[trip]) {
+	return func(t testing.TB, _ *sagatest.Kit, s *sagatest.Saga[trip]) { t.Helper(); s.MustHave(effects...) }
 }
 
-func hasInAnyOrder(effects ...string) func(*testing.T, *sagatest.Kit, *sagatest.Saga[trip]) {
-	return func(t *testing.T, _ *sagatest.Kit, s *sagatest.Saga[trip]) {
+func hasInAnyOrder(effects ...string) func(testing.TB, *sagatest.Kit, *sagatest.Saga[trip]) {
+	return func(t testing.TB, _ *sagatest.Kit, s *sagatest.Saga[trip]) {
 		t.Helper()
 		s.MustHaveInAnyOrder(effects...)
 	}
 }
 
-func state(want trip) func(*testing.T, *sagatest.Kit, *sagatest.Saga[trip]) {
-	return func(t *testing.T, _ *sagatest.Kit, s *sagatest.Saga[trip]) {
+func state(want trip) func(testing.TB, *sagatest.Kit, *sagatest.Saga[trip]) {
+	return func(t testing.TB, _ *sagatest.Kit, s *sagatest.Saga[trip]) {
 		t.Helper()
 		if got := s.State(); fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("the state is %+v, want %+v", got, want)
@@ -412,8 +421,8 @@ func state(want trip) func(*testing.T, *sagatest.Kit, *sagatest.Saga[trip]) {
 	}
 }
 
-func childIs(want saga.Status) func(*testing.T, *sagatest.Kit, *sagatest.Saga[trip]) {
-	return func(t *testing.T, k *sagatest.Kit, _ *sagatest.Saga[trip]) {
+func childIs(want saga.Status) func(testing.TB, *sagatest.Kit, *sagatest.Saga[trip]) {
+	return func(t testing.TB, k *sagatest.Kit, _ *sagatest.Saga[trip]) {
 		t.Helper()
 		found := false
 		for _, key := range k.Sagas() {
@@ -430,31 +439,32 @@ func childIs(want saga.Status) func(*testing.T, *sagatest.Kit, *sagatest.Saga[tr
 	}
 }
 
-// Every construct ends as it does without a crash, wherever the worker is killed: before and after each single commit.
+// Every construct ends as it does without a crash, and by the same steps in the same order, wherever the worker is killed: before and
+// after each single commit.
 func TestEveryConstructOutlivesEveryCrash(t *testing.T) {
 	t.Parallel()
 	for _, sc := range everyScenario() {
 		t.Run(sc.name, func(t *testing.T) {
 			def, definitions := sc.definitions(t)
-			if sc.varies {
-				k := sagatest.New(t, definitions...)
+			play := func(k *sagatest.Kit) {
 				s := sc.start(k, def)
 				sc.finish(k, s)
-				s.MustBe(sc.want)
+				sc.verify(k, s)
+			}
+			if !sc.varies {
+				sagatest.EveryCrash(t, definitions, play)
 				return
 			}
-			checked := false
-			sagatest.EveryCrash(t, definitions, func(k *sagatest.Kit) {
-				s := sc.start(k, def)
-				sc.finish(k, s)
-				if !checked {
-					checked = true
-					s.MustBe(sc.want)
-					if sc.check != nil {
-						sc.check(t, k, s)
-					}
+			whole := sagatest.New(t, definitions...)
+			play(whole)
+			for n := 1; n <= whole.Commits(); n++ {
+				for _, crash := range []func(*sagatest.Kit, int){(*sagatest.Kit).CrashBefore, (*sagatest.Kit).CrashAfter} {
+					k := sagatest.New(t, definitions...)
+					crash(k, n)
+					play(k)
+					checkEffects(t, fmt.Sprint("with a crash at commit ", n), k, definitions)
 				}
-			})
+			}
 		})
 	}
 }

@@ -38,6 +38,7 @@ type world struct {
 	// remembered is what Once and guarded steps have kept.
 	remembered effects
 	emissions  []saga.Emission
+	emitted    map[string]Effect // what the emissions belong to, by their ids
 	rejected   []error
 	commits    int // appended so far
 	steps      int
@@ -62,7 +63,7 @@ type message struct {
 
 func newWorld(definitions []saga.Runnable) *world {
 	w := &world{
-		journal: &journaltest.Memory{}, remembered: effects{}, registry: map[string]map[int]saga.Runnable{}, now: epoch,
+		journal: &journaltest.Memory{}, remembered: effects{}, emitted: map[string]Effect{}, registry: map[string]map[int]saga.Runnable{}, now: epoch,
 		choose: func(int) int { return 0 },
 		crash:  func(*world, *saga.Commit, bool) bool { return false },
 	}
