@@ -96,12 +96,26 @@ func (m *Memory) Load(ctx context.Context, key saga.Key, c saga.Consistency) (sa
 	return read(key, records)
 }
 
-// History gives a saga's whole log, from version 1 on. Its errors are those of Load.
+// History gives a saga's whole log, from version 1 on; that of one that was compacted begins with a snapshot. Its errors are those
+// of Load.
 func (m *Memory) History(ctx context.Context, key saga.Key) ([]saga.Commit, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("saga %s: reading its history: %w", key, err)
 	}
-	return decodeAll(key, m.records(key))
+	commits, err := decodeAll(key, m.records(key))
+	for len(commits) > 0 && commits[0].Version != 1 && commits[0].Snapshot == nil {
+		commits = commits[1:]
+	}
+	return commits, err
+}
+
+// Compact forgets all but the last keep commits of a saga, of which one has a snapshot: see [saga.Action] Keep.
+func (m *Memory) Compact(key saga.Key, keep uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n := uint64(len(m.logs[key])); n > keep {
+		m.logs[key] = slices.Clone(m.logs[key][n-keep:])
+	}
 }
 
 func (m *Memory) records(key saga.Key) []record {

@@ -90,3 +90,19 @@ func TestTimersAreDueInTheOrderOfTheirTimesAndOnce(t *testing.T) {
 		t.Error("LoseTimer must find a pending timer, and find it once")
 	}
 }
+
+func TestACompactedLogBeginsWithASnapshot(t *testing.T) {
+	m := new(Memory)
+	a := subject{memoryFixture(m), "compacted"}.author(t, "one")
+	a.appendMany(2*saga.SnapshotEvery + 3)
+	m.Compact(a.key, saga.SnapshotEvery+1)
+	commits, err := m.History(t.Context(), a.key)
+	if err != nil || len(commits) == 0 || commits[0].Snapshot == nil || commits[0].Version != 2*saga.SnapshotEvery {
+		t.Errorf("History gave %d commits, error %v, want those from the last snapshot on", len(commits), err)
+	}
+	a.stands()
+	a.appendMany(1)
+	if log := a.load(saga.Latest); len(log.Commits) != 5 {
+		t.Errorf("the log has %d commits from the last snapshot on, want 5", len(log.Commits))
+	}
+}

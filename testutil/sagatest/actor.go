@@ -95,12 +95,20 @@ func (a *actor) append(action saga.Action) {
 	}
 	w.commits++
 	a.lost = nil
+	for _, e := range action.Commit.Events {
+		if dismissed, ok := e.(saga.CommandDismissed); ok {
+			w.refused[dismissed.ID] = true
+		}
+	}
 	if action.Poke != "" {
 		w.poke(action.Poke)
 	}
 	if w.crash(w, action.Commit, true) {
 		a.die()
 		return
+	}
+	if action.Keep > 0 {
+		w.journal.Compact(a.m.key, action.Keep)
 	}
 	a.action = a.core.Appended(w.now, revision)
 }
@@ -195,6 +203,7 @@ func (a *actor) finalise(action saga.Action) {
 		a.m.due = w.now.Add(action.Delay)
 	case saga.ActReject:
 		w.rejected = append(w.rejected, action.Reason)
+		w.refused[a.m.command.CommandID()] = true
 		a.m.done = true
 	case saga.ActDrop:
 		a.m.due = w.now.Add(redelivered)

@@ -2,6 +2,8 @@ package sagatest
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -118,6 +120,6 @@ func (k *Kit) outcome() string {
 			}
 		}
 	}
-	fmt.Fprintf(&b, "rejected %d\n", len(k.w.rejected))
+	fmt.Fprintf(&b, "refused %v\n", slices.Sorted(maps.Keys(k.w.refused)))
 	return b.String()
 }

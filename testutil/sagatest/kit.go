@@ -124,10 +124,12 @@ func (k *Kit) At(key saga.Key, version uint64) (*saga.Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	if version == 0 || version > uint64(len(history)) {
-		return nil, fmt.Errorf("saga %s: version %d is not one of the log's %d", key, version, len(history))
+	for i := range history {
+		if history[i].Version == version {
+			return saga.Fold(key, history[:i+1])
+		}
 	}
-	return saga.Fold(key, history[:version])
+	return nil, fmt.Errorf("saga %s: the log has no version %d, or has forgotten it", key, version)
 }
 
 // Sagas gives the keys of all sagas, in the order of their names.
@@ -162,7 +164,11 @@ func Start[S any](k *Kit, def *saga.Definition[S], id string, state S, opts ...S
 	}
 	s := &Saga[S]{k: k, Key: saga.Key{Definition: def.Plan().Name, ID: id}, run: start.Run}
 	k.must(s.Key.Validate())
-	k.w.send(s.Key, start)
+	if start.Previous != "" {
+		k.w.send(s.Key, start)
+	} else if !k.w.start(s.Key, start) {
+		k.t.Errorf("saga %s was started before: another run begins with After", s.Key)
+	}
 	return s
 }
 

@@ -24,6 +24,7 @@ func interventions() []scenario {
 	input := func(*trip) trip { return trip{} }
 	badUndo := child(step("one", a), saga.Sleep("rest", minutes(10)), step("two", b))
 	slow := nodes{step("one", a), saga.Sleep("s", hour), step("two", b)}
+	slowChild := nodes{saga.Child("c", badUndo, input), step("three", c)}
 	past := nodes{saga.Step("go", count).Pivot(), saga.Sleep("s", hour), saga.Step("after", set(b, "after"))}
 	return []scenario{
 		{name: "a cancel past the pivot", nodes: past, play: func(k *sagatest.Kit, s *sagatest.Saga[trip]) { k.Advance(time.Minute); s.Cancel() },
@@ -163,6 +164,30 @@ func interventions() []scenario {
 				mended()
 				s.Send(saga.Reset{Order: s.Order(), To: was.Version, Saga: was})
 			}, want: saga.StatusCompleted},
+		{name: "run again after it had completed", nodes: slow, play: func(k *sagatest.Kit, s *sagatest.Saga[trip]) { again(k, s, slow) },
+			want: saga.StatusCompleted, check: has("do one", "do two", "do one", "do two")},
+		{name: "run again after it was undone", nodes: slow, play: func(k *sagatest.Kit, s *sagatest.Saga[trip]) {
+			k.Advance(time.Minute)
+			s.Cancel()
+			again(k, s, slow)
+		}, want: saga.StatusCompleted, check: has("do one", "undo one", "do one", "do two")},
+		{name: "run again, and a second time", nodes: slow, play: func(k *sagatest.Kit, s *sagatest.Saga[trip]) { again(k, again(k, s, slow), slow) },
+			want: saga.StatusCompleted, check: has("do one", "do two", "do one", "do two", "do one", "do two")},
+		{name: "run again, and once more by one who is late", nodes: slow, play: func(k *sagatest.Kit, s *sagatest.Saga[trip]) {
+			again(k, s, slow)
+			again(k, s, slow)
+		}, want: saga.StatusCompleted, check: has("do one", "do two", "do one", "do two")},
+		{name: "run again, and cancelled while its child runs", child: badUndo, nodes: slowChild, play: func(k *sagatest.Kit, s *sagatest.Saga[trip]) {
+			next := again(k, s, slowChild)
+			k.Advance(time.Minute)
+			next.Cancel()
+		}, want: saga.StatusCompensated, check: has("do three")},
+		{name: "run again while an operator is needed", nodes: nodes{step("one", a), fails("x")}, play: func(k *sagatest.Kit, s *sagatest.Saga[trip]) {
+			breaks(k, "undo one")
+			k.Run()
+			s.MustBe(saga.StatusStuck)
+			again(k, s, slow)
+		}, want: saga.StatusStuck, check: has("do one", "do one")},
 		{name: "a token that does not fit", nodes: nodes{saga.Approval[trip]("boss", nil), step("one", a)},
 			play: func(k *sagatest.Kit, s *sagatest.Saga[trip]) {
 				k.Advance(time.Minute)
@@ -182,6 +207,15 @@ func interventions() []scenario {
 				}
 			}},
 	}
+}
+
+// again begins another run of a saga, once it has ended.
+func again(k *sagatest.Kit, s *sagatest.Saga[trip], nodes nodes) *sagatest.Saga[trip] {
+	k.Run()
+	if !s.Instance().Ended() {
+		return s // somebody has paused it
+	}
+	return sagatest.Start(k, saga.Must(saga.Define("parent", 1, nodes...)), s.Key.ID, trip{}, sagatest.After(s))
 }
 
 // breaksForNow has a step fail, and be tried again, until it is mended.

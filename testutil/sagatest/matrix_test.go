@@ -96,6 +96,8 @@ type scenario struct {
 	play    func(k *sagatest.Kit, s *sagatest.Saga[trip])
 	ordered bool // what comes from outside has to come in its order
 	varies  bool // a crash may have it take another way
+	timed   bool // how it ends is a matter of when it happens
+	cut     bool // the log forgets its beginning
 	want    saga.Status
 	check   func(t testing.TB, k *sagatest.Kit, s *sagatest.Saga[trip])
 }
@@ -221,6 +223,15 @@ func scenarios() []scenario {
 					t.Errorf("after %d turns %d steps are remembered", s.State().N, n)
 				}
 			}},
+		{name: "loop without a bound, whose log is cut", cut: true, nodes: nodes{saga.Loop("l", func(s *trip) bool { return s.N < 4 }, saga.Sleep("s", hour),
+			saga.Step("count", count)).Max(saga.Unlimited).Keep(2), step("one", a), saga.Sleep("t", hour), fails("x")}, want: saga.StatusCompensated,
+			check: func(t testing.TB, k *sagatest.Kit, s *sagatest.Saga[trip]) {
+				t.Helper()
+				has("do count#1", "do count#2", "do count#3", "do count#4", "do one", "undo one")(t, k, s)
+				if in, err := k.At(s.Key, 3); err == nil {
+					t.Errorf("the log goes back to version %d", in.Version)
+				}
+			}},
 		{name: "sleep", nodes: nodes{step("one", a), saga.Sleep("s", hour), step("two", b)}, want: saga.StatusCompleted,
 			check: func(t testing.TB, _ *sagatest.Kit, s *sagatest.Saga[trip]) {
 				t.Helper()
@@ -229,9 +240,9 @@ func scenarios() []scenario {
 				}
 			}},
 		{name: "short sleep", nodes: nodes{saga.Sleep("s", func(*trip) time.Duration { return time.Second }), step("two", b)}, want: saga.StatusCompleted},
-		{name: "within, in time", nodes: nodes{saga.Within("w", 2*time.Hour, step("one", a), saga.Sleep("s", hour), step("two", b)), step("three", c)},
+		{name: "within, in time", timed: true, nodes: nodes{saga.Within("w", 2*time.Hour, step("one", a), saga.Sleep("s", hour), step("two", b)), step("three", c)},
 			want: saga.StatusCompleted},
-		{name: "within, too late", nodes: nodes{step("zero", c), saga.Within("w", time.Hour, step("one", a), saga.Sleep("s", func(*trip) time.Duration { return 3 * time.Hour }), step("two", b))},
+		{name: "within, too late", timed: true, nodes: nodes{step("zero", c), saga.Within("w", time.Hour, step("one", a), saga.Sleep("s", func(*trip) time.Duration { return 3 * time.Hour }), step("two", b))},
 			want: saga.StatusCompensated, check: func(t testing.TB, k *sagatest.Kit, s *sagatest.Saga[trip]) {
 				t.Helper()
 				has("do zero", "do one", "undo one", "undo zero")(t, k, s)

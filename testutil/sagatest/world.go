@@ -40,7 +40,8 @@ type world struct {
 	emissions  []saga.Emission
 	emitted    map[string]Effect // what the emissions belong to, by their ids
 	rejected   []error
-	commits    int // appended so far
+	refused    map[string]bool // the commands that were not carried out, by their ids
+	commits    int             // appended so far
 	steps      int
 	// load reads a log; by default what is there.
 	load func(key saga.Key, c saga.Consistency) (saga.Log, error)
@@ -63,7 +64,8 @@ type message struct {
 
 func newWorld(definitions []saga.Runnable) *world {
 	w := &world{
-		journal: &journaltest.Memory{}, remembered: effects{}, emitted: map[string]Effect{}, registry: map[string]map[int]saga.Runnable{}, now: epoch,
+		journal: &journaltest.Memory{}, remembered: effects{}, emitted: map[string]Effect{}, refused: map[string]bool{},
+		registry: map[string]map[int]saga.Runnable{}, now: epoch,
 		choose: func(int) int { return 0 },
 		crash:  func(*world, *saga.Commit, bool) bool { return false },
 	}
