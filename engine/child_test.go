@@ -3,7 +3,6 @@ package engine_test
 import (
 	"context"
 	"errors"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -15,29 +14,9 @@ import (
 	"github.com/jetsaga/jetsaga/testutil"
 )
 
-// limitedServer is a server that takes messages of at most so many bytes.
-func limitedServer(t testing.TB, dir string, port, maxPayload int) *server.Server {
-	t.Helper()
-	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, MaxPayload: int32(maxPayload), NoSigs: true, NoLog: true,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	if !s.ReadyForConnections(patience) {
-		t.Fatal("the server is not ready")
-	}
-	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
-	})
-	return s
-}
-
 func TestAParentIsToldOfTheEndOfAChildWhoseStateCannotBeSent(t *testing.T) {
 	dir := t.TempDir()
-	s := limitedServer(t, dir, server.RANDOM_PORT, 1<<20)
+	s := serve(t, 0, server.Options{StoreDir: dir})
 	f := &fleet{t, testutil.Connect(t, s, engine.ConnectOptions()...)}
 	var lower sync.Once
 	leg := saga.Must(saga.Define("leg", 1,
@@ -47,10 +26,7 @@ func TestAParentIsToldOfTheEndOfAChildWhoseStateCannotBeSent(t *testing.T) {
 		}).Compensate(does("-pack")),
 		saga.Step("go", func(_ context.Context, _ *trip) error {
 			lower.Do(func() {
-				port := s.Addr().(*net.TCPAddr).Port
-				s.Shutdown()
-				s.WaitForShutdown()
-				limitedServer(t, dir, port, 64<<10)
+				serve(t, shut(s), server.Options{StoreDir: dir, MaxPayload: 64 << 10})
 			})
 			return nil
 		}),

@@ -143,11 +143,12 @@ func (c Config) streams() streams.Config {
 	}
 }
 
-// ConnectOptions gives the connection options that suit a worker: it reconnects without end and fast, so that it
-// can tell that it is alive before its commands are given to others.
+// ConnectOptions gives the connection options that suit a worker: it reconnects without end, even while it is refused its
+// credentials, and fast, so that it can tell that it is alive before its commands are given to others.
 func ConnectOptions() []nats.Option {
 	return []nats.Option{
 		nats.MaxReconnects(-1),
+		nats.IgnoreAuthErrorAbort(), // else the second refusal closes the connection for good
 		nats.ReconnectWait(50 * time.Millisecond),
 		nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond),
 		nats.PingInterval(10 * time.Second),

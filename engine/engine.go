@@ -15,6 +15,9 @@ var (
 	ErrRunning = errors.New("engine: has been run already")
 	// ErrNothingRegistered tells that Run was called on an engine without a definition.
 	ErrNothingRegistered = errors.New("engine: no definition is registered")
+	// ErrConnectionClosed tells that Run has ended because its connection has, which does not come back. The sagas that were under
+	// way go on with other workers.
+	ErrConnectionClosed = errors.New("engine: the connection is closed for good: connect anew, with engine.ConnectOptions, and run another engine")
 )
 
 // Engine is a worker: it runs the sagas of the definitions registered with it. Any number of engines, in any number
@@ -58,7 +61,8 @@ func (e *Engine) Register(defs ...saga.Runnable) error {
 }
 
 // Run works until ctx ends or Stop is called, which drops what is under way for other workers to take up at once, or
-// until Drain has finished it. It then gives nil. An error tells that it could not begin: see [streams.Ensure].
+// until Drain has finished it. It then gives nil. An error tells that it could not begin, see [streams.Ensure], or, as
+// [ErrConnectionClosed], that it could not go on.
 func (e *Engine) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -90,9 +94,13 @@ func (e *Engine) Run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case <-w.drained:
+	case <-w.cut:
+		if err = ErrConnectionClosed; ns.Conn().LastError() != nil {
+			err = fmt.Errorf("%w (%w)", err, ns.Conn().LastError())
+		}
 	}
 	w.stop()
-	return nil
+	return err
 }
 
 func (e *Engine) begin(stop context.CancelFunc) error {

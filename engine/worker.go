@@ -52,6 +52,7 @@ type worker struct {
 	pokes    *nats.Subscription
 	statuses chan nats.Status
 	link     *link
+	cut      chan struct{} // closed when the connection is closed for good
 
 	mu       sync.Mutex
 	held     map[command]*activation
@@ -73,6 +74,7 @@ func newWorker(conf Config, r *registry, ns *streams.Namespace) (*worker, error)
 		log:     conf.Logger.With("worker", id),
 		held:    map[command]*activation{},
 		drained: make(chan struct{}),
+		cut:     make(chan struct{}),
 	}
 	w.crew = newCrew(w.spawn)
 	var err error
@@ -291,7 +293,7 @@ func (w *worker) returned(p *streams.Puller, n int, reason error) {
 	w.slots.lend()
 }
 
-// keep is the worker's pulse: one ticker for all that is held, and the connection's comings.
+// keep is the worker's pulse: one ticker for all that is held, and the connection's comings and its end.
 func (w *worker) keep() {
 	ticker := time.NewTicker(streams.HeartbeatEvery)
 	defer ticker.Stop()
@@ -306,6 +308,10 @@ func (w *worker) keep() {
 				p.CheckSilence(now)
 			}
 			w.slots.lend()
+			if w.ns.Conn().IsClosed() {
+				close(w.cut)
+				return
+			}
 		case <-w.statuses:
 			w.reconnected()
 		}

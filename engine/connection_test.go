@@ -1,0 +1,99 @@
+package engine_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"github.com/jetsaga/jetsaga/engine"
+	"github.com/jetsaga/jetsaga/saga"
+	"github.com/jetsaga/jetsaga/testutil"
+)
+
+// serve runs a server with options that embedded servers do not have; port 0 is the first that is free.
+func serve(t testing.TB, port int, o server.Options) *server.Server {
+	t.Helper()
+	o.Host, o.Port, o.JetStream, o.NoSigs, o.NoLog = "127.0.0.1", cmp.Or(port, server.RANDOM_PORT), true, true, true
+	s, err := server.NewServer(&o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	if !s.ReadyForConnections(patience) {
+		t.Fatal("the server is not ready")
+	}
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	return s
+}
+
+// shut stops a server, and gives its port.
+func shut(s *server.Server) (port int) {
+	port = s.Addr().(*net.TCPAddr).Port
+	s.Shutdown()
+	s.WaitForShutdown()
+	return port
+}
+
+func TestAnEngineWhoseConnectionIsClosedEndsAndSaysSo(t *testing.T) {
+	f := newFleet(t)
+	begun, cut := make(chan struct{}), make(chan struct{})
+	def := threeSteps(t, func(ctx context.Context, _ *trip) error {
+		close(begun)
+		<-ctx.Done()
+		close(cut)
+		return ctx.Err()
+	}, saga.RetryPolicy{})
+	e, err := engine.New(engine.Config{Conn: f.nc, Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Register(def); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- e.Run(context.Background()) }()
+	receive(t, e.Ready())
+	if _, err := engine.For(f.client(), def).Start(t.Context(), "t-1", trip{}); err != nil {
+		t.Fatal(err)
+	}
+	receive(t, begun)
+	f.nc.Close()
+	if err := receive(t, done); !errors.Is(err, engine.ErrConnectionClosed) {
+		t.Errorf("Run has ended with %v", err)
+	}
+	receive(t, cut)
+}
+
+// A server that is reconfigured, or whose accounts are not there yet, refuses credentials that are right again a moment later.
+func TestAWorkerOutlivesTheRefusalOfItsCredentials(t *testing.T) {
+	o := server.Options{StoreDir: t.TempDir(), Username: "worker", Password: "right"}
+	s := serve(t, 0, o)
+	refusals := make(chan error, 100)
+	f := &fleet{t, testutil.Connect(t, s, append(engine.ConnectOptions(), nats.UserInfo("worker", "right"),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			if errors.Is(err, nats.ErrAuthorization) {
+				refusals <- err
+			}
+		}))...)}
+	def := threeSteps(t, does("hotel"), saga.RetryPolicy{})
+	f.engine(engine.Config{}, def)
+	client := f.client()
+	wrong := o
+	wrong.Password = "wrong"
+	s = serve(t, shut(s), wrong)
+	for range 3 {
+		receive(t, refusals)
+	}
+	serve(t, shut(s), o)
+	if s, err := engine.For(client, def).Run(withPatience(t), "t-1", trip{}); err != nil || s.Status != saga.StatusCompleted {
+		t.Errorf("afterwards a saga ended as %+v, %v", s, err)
+	}
+}
