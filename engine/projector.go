@@ -62,7 +62,7 @@ func (c *Client) Source() projections.Source { return source{c.ns} }
 type source struct{ ns *streams.Namespace }
 
 func (s source) Namespace() string                              { return s.ns.Name() }
-func (s source) Epoch(ctx context.Context) (string, error)      { return s.ns.Epoch(ctx) }
+func (s source) Epoch(ctx context.Context) ([]string, error)    { return s.ns.Epoch(ctx) }
 func (s source) Streams() []string                              { return s.ns.Streams() }
 func (s source) Shards(stream string) []shard.Shard             { return s.ns.Shards(stream) }
 func (s source) EndFeed(ctx context.Context, name string) error { return s.ns.EndFeed(ctx, name) }

@@ -2,8 +2,11 @@ package projections
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"io"
 	"math/rand/v2"
 	"strconv"
 	"sync"
@@ -98,31 +101,45 @@ func newGeneration() string {
 	return strconv.FormatInt(time.Now().UnixMilli(), 36) + "-" + strconv.FormatInt(rand.Int64N(chance), 36)
 }
 
+// digest makes one name of the names of all streams.
+func digest(epoch []string) string {
+	h := fnv.New128a()
+	for _, stream := range epoch {
+		_, _ = io.WriteString(h, stream+"\n") // a hash takes everything
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
 // ensureScript begins a generation where there is none, or where the models are of other streams or of an older form.
 // A wiped Redis has no marker, and one that was restored from elsewhere a foreign one. The marker's form is that of the
 // next generation, or of the current one where there is no next; the current one's has fields of its own where it is older.
 // Of the same streams, a current generation of an older form stays until the next takes its place. What is of a newer form is
-// left alone.
+// left alone. The epoch is that of the first stream, by which alone some builds go; a marker of theirs says nothing of the other
+// streams, and is believed.
 //
-// KEYS: the marker. ARGV: epoch, format, version, name of a new generation, now in milliseconds.
+// KEYS: the marker. ARGV: epoch, format, version, name of a new generation, now in milliseconds, digest of all streams.
 var ensureScript = redis.NewScript(`
-local have = redis.call('HMGET', KEYS[1], 'epoch', 'format', 'version', 'current', 'next', 'current_format')
+local have = redis.call('HMGET', KEYS[1], 'epoch', 'format', 'version', 'current', 'next', 'current_format', 'streams')
+local same = have[1] == ARGV[1] and (not have[7] or have[7] == ARGV[6])
 local format, version = tonumber(have[2] or '0'), tonumber(have[3] or '0')
 local newer = format - tonumber(ARGV[2])
 if newer == 0 then newer = version - tonumber(ARGV[3]) end
 if newer > 0 then return 0 end
 local why = ''
 if not have[4] and not have[5] then why = 'there were none'
-elseif have[1] ~= ARGV[1] then why = 'those there were are of other streams'
+elseif not same then why = 'those there were are of other streams'
 elseif newer < 0 then why = 'those there were are of an older form'
-else return 0 end
-if have[4] and have[1] == ARGV[1] then
+else
+  if not have[7] then redis.call('HSET', KEYS[1], 'streams', ARGV[6]) end
+  return 0
+end
+if have[4] and same then
   if not have[6] then redis.call('HSET', KEYS[1], 'current_format', format, 'current_version', version) end
 else
   redis.call('DEL', KEYS[1])
 end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'format', ARGV[2], 'version', ARGV[3],
-  'next', ARGV[4], 'began', ARGV[5], 'why', why)
+  'streams', ARGV[6], 'next', ARGV[4], 'began', ARGV[5], 'why', why)
 return 1
 `)
 

@@ -164,7 +164,8 @@ func (p *Projector) Run(ctx context.Context) error {
 type supervision struct {
 	p        *Projector
 	told     string // the last complaint
-	epoch    string
+	epoch    string // of the first stream
+	streams  string // of all of them
 	epochAt  time.Time
 	sweepFor Generations // what was left over beside these is removed
 	closing  string      // the generation that was close at the last looks
@@ -187,10 +188,10 @@ func (s *supervision) look(ctx context.Context, running map[follower]*following)
 		if err != nil {
 			return err
 		}
-		s.epoch, s.epochAt = epoch, time.Now()
+		s.epoch, s.streams, s.epochAt = epoch[0], digest(epoch), time.Now()
 	}
 	begun, err := ensureScript.Run(bounded, p.conf.Redis, []string{p.kind.marker},
-		s.epoch, p.kind.form.format, p.kind.form.version, newGeneration(), time.Now().UnixMilli()).Int()
+		s.epoch, p.kind.form.format, p.kind.form.version, newGeneration(), time.Now().UnixMilli(), s.streams).Int()
 	if err != nil {
 		return fmt.Errorf("looking for %s: %w", p.kind.what, err)
 	}

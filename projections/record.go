@@ -47,8 +47,8 @@ type Handler interface {
 type Source interface {
 	// Namespace is the name of the set of sagas.
 	Namespace() string
-	// Epoch identifies the streams: it is another one when they were removed and made anew.
-	Epoch(ctx context.Context) (string, error)
+	// Epoch identifies the streams, each in its order: one that was removed and made anew is another.
+	Epoch(ctx context.Context) ([]string, error)
 	// Streams gives the names of the streams.
 	Streams() []string
 	// Shards gives the shards that a stream holds.

@@ -67,12 +67,15 @@ func (n *Namespace) Shards(stream string) []shard.Shard {
 	return held
 }
 
-// Epoch identifies the namespace's streams: it is another one when they were removed and made anew.
-func (n *Namespace) Epoch(ctx context.Context) (string, error) {
-	stream, err := n.js.Stream(ctx, n.streams[0])
-	if err != nil {
-		return "", fmt.Errorf("stream %s: %w", n.streams[0], err)
+// Epoch identifies the namespace's streams, each in its order: one that was removed and made anew is another.
+func (n *Namespace) Epoch(ctx context.Context) ([]string, error) {
+	epoch := make([]string, len(n.streams))
+	for i, name := range n.streams {
+		stream, err := n.js.Stream(ctx, name)
+		if err != nil {
+			return nil, fmt.Errorf("stream %s: %w", name, err)
+		}
+		epoch[i] = name + "@" + stream.CachedInfo().Created.UTC().Format(time.RFC3339Nano)
 	}
-	info := stream.CachedInfo()
-	return info.Config.Name + "@" + info.Created.UTC().Format(time.RFC3339Nano), nil
+	return epoch, nil
 }
