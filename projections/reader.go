@@ -192,7 +192,7 @@ func (r *Reader) read(ctx context.Context, f func(m *models) error) error {
 func (r *Reader) Get(ctx context.Context, key saga.Key) (s Summary, ok bool, err error) {
 	err = r.read(ctx, func(m *models) error {
 		found, err := m.summaries(ctx, []saga.Key{key})
-		if err == nil && found[key] != nil {
+		if err == nil && found[key].readable() {
 			s, ok = *found[key], true
 		}
 		return err
@@ -231,7 +231,7 @@ func (r *Reader) List(ctx context.Context, q Query) (Page, error) { //nolint:goc
 				return err
 			}
 			for _, key := range keys {
-				if s := summaries[key]; s != nil && q.matches(s) {
+				if s := summaries[key]; s.readable() && q.matches(s) {
 					page.Sagas = append(page.Sagas, *s)
 				}
 			}

@@ -46,7 +46,7 @@ for from = 1, n, 1000 do
   local have = redis.call('HMGET', KEYS[1], unpack(members, from, to))
   for j = from, to do
     local value, token = have[j - from + 1], ''
-    if value then token = string.match(value, '^%S+') end
+    if value then token = string.match(value, '^%S+') or value end
     if token ~= tokens[j] then return {'token', members[j], token} end
   end
 end
@@ -167,7 +167,7 @@ func (w *shardWrite) arguments(k modelKeys) (keys []string, args []any, err erro
 // index puts the saga into its indexes, and takes it out of those that it has left.
 func (c *change) index(at func(order, string) *index) {
 	var was, now []string
-	if c.was != nil {
+	if c.was.readable() {
 		was = c.was.indexes()
 	}
 	if c.now != nil {
@@ -194,10 +194,11 @@ func (c *change) index(at func(order, string) *index) {
 	}
 }
 
-// count adds what changes in the totals, which are always the sums over all summaries.
+// count adds what changes in the totals, which are always the sums over all summaries. What was not readable is not known
+// to have been among them.
 func (c *change) count(counts, steps map[string]int64) {
 	for sign, s := range map[int64]*Summary{-1: c.was, 1: c.now} {
-		if s == nil {
+		if !s.readable() {
 			continue
 		}
 		counts[countField(s.Key.Definition, s.Status)] += sign
@@ -289,7 +290,8 @@ func orElse(a, b error) error {
 	return b
 }
 
-// summaries gives the summaries of sagas, by their keys; one that is not there is missing.
+// summaries gives the summaries of sagas, by their keys; one that is not there is missing, and one that cannot be read is
+// foreign.
 func (m *models) summaries(ctx context.Context, keys []saga.Key) (map[saga.Key]*Summary, error) {
 	byShard := map[shard.Shard][]string{}
 	for _, key := range keys {
@@ -323,7 +325,7 @@ func (m *models) summaries(ctx context.Context, keys []saga.Key) (map[saga.Key]*
 			key := keyOf(l.members[i])
 			s, err := decodeSummary(key, text)
 			if err != nil {
-				return nil, err
+				s = &Summary{Key: key, foreign: foreignToken(text)}
 			}
 			found[key] = s
 		}

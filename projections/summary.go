@@ -41,7 +41,8 @@ type Summary struct {
 	// Damaged tells that part of the log could not be read, and why: the rest may be misleading.
 	Damaged string `json:"damaged,omitempty"`
 
-	waiting bool // a Start has come that no commit has followed
+	waiting bool   // a Start has come that no commit has followed
+	foreign string // the token of what Redis has in its place, and what is no summary: nothing else is known of it
 }
 
 // StepTotals are how attempts of a step ended, and of its undo.
@@ -68,12 +69,25 @@ func (s *Summary) token() string {
 	switch {
 	case s == nil:
 		return ""
+	case s.foreign != "":
+		return s.foreign
 	case s.waiting:
 		return strconv.FormatUint(s.Version, 10) + "+"
 	default:
 		return strconv.FormatUint(s.Version, 10)
 	}
 }
+
+// foreignToken gives the token of what is no summary, as the script sees it.
+func foreignToken(value string) string {
+	if end := strings.IndexAny(value, " \t\n\v\f\r"); end > 0 {
+		return value[:end]
+	}
+	return value
+}
+
+// readable reports whether there is a summary, and it could be read.
+func (s *Summary) readable() bool { return s != nil && s.foreign == "" }
 
 // clone gives a copy that shares nothing that changes; of nil, nil.
 func (s *Summary) clone() *Summary {

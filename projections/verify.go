@@ -4,10 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -53,7 +49,8 @@ type Verification struct {
 var ErrSwitched = errors.New("the read models were built anew meanwhile; compare again")
 
 // Verify compares the current read models with the streams: the summary of every saga, every index and every total.
-// Sagas may go on meanwhile: each summary is compared with its log as it was at the summary's version. It holds the
+// Sagas may go on meanwhile, and projectors: each summary is compared with its log as it was at the summary's version, and what
+// is repaired is what has not changed since it was looked at. It holds the
 // summaries of one stream in memory. The errors are [*NotReadyError], [ErrSwitched], and those of Redis and of the source.
 func Verify(ctx context.Context, rdb redis.UniversalClient, source Source, conf VerifyConfig) (Verification, error) {
 	if conf.Patience == 0 {
@@ -186,11 +183,10 @@ func (v *verifier) saga(ctx context.Context, s shard.Shard, key saga.Key, deadli
 		if err != nil || d == nil {
 			return err
 		}
-		if (d.What == "behind" || d.What == "missing" || d.What == "ahead") && time.Now().Before(deadline) {
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(again):
+		behind := d.What != "differs" && shard.Of(key.Definition, key.ID) == s
+		if behind && time.Now().Before(deadline) {
+			if err := pause(ctx); err != nil {
+				return err
 			}
 			continue
 		}
@@ -209,13 +205,30 @@ func (v *verifier) saga(ctx context.Context, s shard.Shard, key saga.Key, deadli
 				return nil, err
 			}
 			now := summarize(key, records)
-			if now != nil && was != nil && compacted(records) {
+			if now != nil && was.readable() && compacted(records) {
 				now.keep(was)
 			}
 			return now, nil
 		})
+		if errors.Is(err, errChanged) { // the saga does not rest
+			if time.Now().Before(deadline) {
+				continue
+			}
+			v.found(*d, false)
+			return nil
+		}
 		v.found(*d, err == nil)
 		return err
+	}
+}
+
+// pause rests before something is looked at again.
+func pause(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(again):
+		return nil
 	}
 }
 
@@ -322,167 +335,4 @@ func keysOf(ctx context.Context, rdb redis.UniversalClient, namespace, generatio
 		return nil
 	})
 	return found, err
-}
-
-// snapshot is what one shard has, read at one moment.
-type snapshot struct {
-	summaries     map[string]*Summary
-	counts, steps map[string]int64
-	indexes       map[string]map[string]int64 // scores by member, by key
-}
-
-// indexes compares a shard's indexes and totals with its summaries.
-func (v *verifier) indexes(ctx context.Context, s shard.Shard, keys map[string]bool) error {
-	prefix := v.keys.prefix(s)
-	var names []string
-	for key := range keys {
-		if rest, ok := strings.CutPrefix(key, prefix); ok &&
-			(strings.HasPrefix(rest, string(byStart)) || strings.HasPrefix(rest, string(byUpdate))) {
-			names = append(names, key)
-		}
-	}
-	return v.rdb.Watch(ctx, func(tx *redis.Tx) error {
-		have, err := v.snapshot(ctx, tx, prefix, names)
-		if err != nil {
-			return err
-		}
-		want := have.derive(prefix)
-		// Indexes of which there were no keys at first are only found through the summaries.
-		var late []string
-		for key := range want.indexes {
-			if have.indexes[key] == nil {
-				late = append(late, key)
-			}
-		}
-		if len(late) > 0 {
-			names = append(names, late...)
-			if have, err = v.snapshot(ctx, tx, prefix, names); err != nil {
-				return err
-			}
-			want = have.derive(prefix)
-		}
-		return v.mend(ctx, tx, s, prefix, have, want)
-	}, prefix+"sagas")
-}
-
-func (v *verifier) snapshot(ctx context.Context, tx *redis.Tx, prefix string, indexes []string) (*snapshot, error) {
-	pipe := tx.TxPipeline()
-	sagas, counts, steps := pipe.HGetAll(ctx, prefix+"sagas"), pipe.HGetAll(ctx, prefix+"counts"), pipe.HGetAll(ctx, prefix+"steps")
-	read := make([]*redis.ZSliceCmd, len(indexes))
-	for i, key := range indexes {
-		read[i] = pipe.ZRangeWithScores(ctx, key, 0, -1)
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, err
-	}
-	n := &snapshot{summaries: map[string]*Summary{}, indexes: map[string]map[string]int64{}}
-	for name, value := range sagas.Val() {
-		one, err := decodeSummary(keyOf(name), value)
-		if err != nil {
-			continue // told of before
-		}
-		n.summaries[name] = one
-	}
-	n.counts, n.steps = numbers(counts.Val()), numbers(steps.Val())
-	for i, key := range indexes {
-		n.indexes[key] = map[string]int64{}
-		for _, z := range read[i].Val() {
-			p := placeOf(z)
-			n.indexes[key][p.Member] = p.Score
-		}
-	}
-	return n, nil
-}
-
-func numbers(fields map[string]string) map[string]int64 {
-	m := make(map[string]int64, len(fields))
-	for field, value := range fields {
-		n, err := strconv.ParseInt(value, 10, 64)
-		if err != nil || n != 0 {
-			m[field] = n
-		}
-	}
-	return m
-}
-
-// derive gives what the summaries tell of indexes and totals.
-func (n *snapshot) derive(prefix string) *snapshot {
-	want := &snapshot{counts: map[string]int64{}, steps: map[string]int64{}, indexes: map[string]map[string]int64{}}
-	for name, s := range n.summaries {
-		c := change{member: name, now: s}
-		c.count(want.counts, want.steps)
-		for _, x := range s.indexes() {
-			for o, at := range map[order]time.Time{byStart: s.StartedAt, byUpdate: s.UpdatedAt} {
-				key := prefix + string(o) + x
-				if want.indexes[key] == nil {
-					want.indexes[key] = map[string]int64{}
-				}
-				want.indexes[key][name] = score(at)
-			}
-		}
-	}
-	for _, m := range []map[string]int64{want.counts, want.steps} {
-		maps.DeleteFunc(m, func(_ string, number int64) bool { return number == 0 })
-	}
-	return want
-}
-
-// mend tells of the differences between what a shard has and what it should have, and repairs them if asked to, unless
-// the summaries have changed meanwhile.
-func (v *verifier) mend(ctx context.Context, tx *redis.Tx, s shard.Shard, prefix string, have, want *snapshot) error {
-	var differences []Difference
-	pipe := tx.TxPipeline()
-	text := func(n int64, ok bool) string {
-		if !ok {
-			return ""
-		}
-		return strconv.FormatInt(n, 10)
-	}
-	for hash, pair := range map[string][2]map[string]int64{"counts": {want.counts, have.counts}, "steps": {want.steps, have.steps}} {
-		for _, field := range union(pair[0], pair[1]) {
-			if w, h := pair[0][field], pair[1][field]; w != h {
-				differences = append(differences, Difference{Shard: s.String(), What: "total", Name: hash + " " + field,
-					Want: strconv.FormatInt(w, 10), Have: strconv.FormatInt(h, 10)})
-				pipe.HSet(ctx, prefix+hash, field, w)
-			}
-		}
-	}
-	for _, key := range union(want.indexes, have.indexes) {
-		for _, name := range union(want.indexes[key], have.indexes[key]) {
-			w, wanted := want.indexes[key][name]
-			h, there := have.indexes[key][name]
-			if w == h && wanted == there {
-				continue
-			}
-			differences = append(differences, Difference{Shard: s.String(), Saga: keyOf(name).String(), What: "index",
-				Name: strings.TrimPrefix(key, prefix), Want: text(w, wanted), Have: text(h, there)})
-			if wanted {
-				pipe.ZAdd(ctx, key, redis.Z{Score: float64(w), Member: name})
-			} else {
-				pipe.ZRem(ctx, key, name)
-			}
-		}
-	}
-	if len(differences) == 0 {
-		return nil
-	}
-	var err error
-	if v.conf.Repair {
-		if _, err = pipe.Exec(ctx); errors.Is(err, redis.TxFailedErr) {
-			err = errChanged
-		}
-	}
-	for _, d := range differences {
-		v.found(d, v.conf.Repair && err == nil)
-	}
-	return err
-}
-
-func union[V any](a, b map[string]V) []string {
-	all := maps.Clone(a)
-	if all == nil {
-		all = map[string]V{}
-	}
-	maps.Copy(all, b)
-	return slices.Sorted(maps.Keys(all))
 }

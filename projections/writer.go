@@ -161,7 +161,7 @@ func (w *writer) apply(ctx context.Context, b Batch) error { //nolint:gocognit /
 		if f.now == nil && f.was != nil { // purged
 			sw.changes = append(sw.changes, change{member(key), f.was, nil})
 		}
-		if f.now != nil && (f.was == nil || f.was.token() != f.now.token() || f.was.Damaged != f.now.Damaged) {
+		if f.now != nil && (!f.was.readable() || f.was.token() != f.now.token() || f.was.Damaged != f.now.Damaged) {
 			sw.changes = append(sw.changes, change{member(key), f.was, f.now})
 		}
 	}
@@ -222,7 +222,13 @@ func (w *writer) gather(ctx context.Context, b Batch) (folds map[saga.Key]*fold,
 	for key, s := range found {
 		folds[key].was = s
 	}
-	for _, f := range folds {
+	for key, f := range folds {
+		if f.was != nil && !f.was.readable() {
+			w.log.Warn("Redis has what is no summary of a saga: it is made anew, but counts and indexes may be wrong until the "+
+				"read models are compared with the streams and repaired", "saga", key.String(), "stream", w.stream)
+			f.reread = true
+			continue
+		}
 		f.now = f.was.clone()
 	}
 	return folds, order, nil
