@@ -192,4 +192,32 @@ func TestTheLagIsAMetric(t *testing.T) {
 		}
 		return records == 84 && lags == 4
 	})
+
+	// The streams know it where Redis cannot be asked.
+	lag := func() (sum int64) {
+		var all metricdata.ResourceMetrics
+		if err := reader.Collect(context.Background(), &all); err != nil {
+			t.Fatal(err)
+		}
+		for _, scope := range all.ScopeMetrics {
+			for _, m := range scope.Metrics {
+				if data, ok := m.Data.(metricdata.Gauge[int64]); ok && m.Name == "jetsaga.projector.lag" {
+					for _, p := range data.DataPoints {
+						sum += p.Value
+					}
+				}
+			}
+		}
+		return sum
+	}
+	eventually(t, "no lag", func() bool { return lag() == 0 })
+	if err := s.redis.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	s.start(20, 40)
+	eventually(t, "a lag while Redis does not answer", func() bool { return lag() >= 80 })
+	if err := s.redis.Continue(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "no lag again", func() bool { return lag() == 0 })
 }

@@ -38,8 +38,9 @@ type Projector struct {
 	conf ProjectorConfig
 	kind kind
 
-	mu    sync.Mutex
-	state map[follower]FeedState
+	mu       sync.Mutex
+	state    map[follower]FeedState
+	followed map[follower]bool // now
 }
 
 // kind is what distinguishes the read models of the sagas from a user's projection.
@@ -77,7 +78,11 @@ func NewProjector(conf ProjectorConfig) (*Projector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Projector{conf: conf, kind: conf.models(), state: map[follower]FeedState{}}, nil
+	return newProjector(conf, conf.models()), nil
+}
+
+func newProjector(conf ProjectorConfig, k kind) *Projector {
+	return &Projector{conf: conf, kind: k, state: map[follower]FeedState{}, followed: map[follower]bool{}}
 }
 
 // withDefaults checks the configuration, tells all that is wrong at once, and fills in defaults.
@@ -257,6 +262,9 @@ func (s *supervision) follow(ctx context.Context, running map[follower]*followin
 		delete(s.p.state, f)
 		s.p.mu.Unlock()
 	}
+	s.p.mu.Lock()
+	defer s.p.mu.Unlock()
+	s.p.followed = wanted
 }
 
 // A generation takes the place of another when it is as far. Both follow streams that may not rest, so it may be behind
@@ -425,7 +433,7 @@ func (p *Projector) watch() (stop func(), err error) {
 	}
 	m := p.conf.MeterProvider.Meter(scope)
 	lag, err := m.Int64ObservableGauge("jetsaga.projector.lag", metric.WithUnit("{record}"),
-		metric.WithDescription("records that the read models do not have yet, by stream, where this projector is the active one"))
+		metric.WithDescription("records that the read models do not have yet, by stream; every projector tells of all streams"))
 	if err != nil {
 		return nil, fmt.Errorf("projections: metrics: %w", err)
 	}
@@ -434,12 +442,16 @@ func (p *Projector) watch() (stop func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("projections: metrics: %w", err)
 	}
-	registration, err := m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+	set := func(f follower) metric.MeasurementOption {
+		return metric.WithAttributeSet(attribute.NewSet(
+			attribute.String("of", p.kind.what), attribute.String("stream", f.stream), attribute.String("generation", f.generation)))
+	}
+	registration, err := m.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		for _, s := range p.States() {
-			set := metric.WithAttributeSet(attribute.NewSet(
-				attribute.String("of", p.kind.what), attribute.String("stream", s.Stream), attribute.String("generation", s.Generation)))
-			o.ObserveInt64(lag, int64(s.Lag), set)         //nolint:gosec // far below 2^63
-			o.ObserveInt64(applied, int64(s.Applied), set) //nolint:gosec // far below 2^63
+			o.ObserveInt64(applied, int64(s.Applied), set(follower{s.Generation, s.Stream})) //nolint:gosec // far below 2^63
+		}
+		for f, n := range p.lags(ctx) {
+			o.ObserveInt64(lag, int64(n), set(f)) //nolint:gosec // far below 2^63
 		}
 		return nil
 	}, lag, applied)
@@ -447,4 +459,32 @@ func (p *Projector) watch() (stop func(), err error) {
 		return nil, fmt.Errorf("projections: metrics: %w", err)
 	}
 	return func() { _ = registration.Unregister() }, nil
+}
+
+// lagTimeout bounds how long the metrics wait for the streams to tell of the lag.
+const lagTimeout = 2 * time.Second
+
+// lags asks the streams, which know it while Redis or the active member are away. What they do not tell is missing.
+func (p *Projector) lags(ctx context.Context) map[follower]uint64 {
+	ctx, cancel := context.WithTimeout(ctx, lagTimeout)
+	defer cancel()
+	p.mu.Lock()
+	followed := p.followed
+	p.mu.Unlock()
+	var mu sync.Mutex
+	var asking sync.WaitGroup
+	lags := map[follower]uint64{}
+	for f := range followed {
+		asking.Go(func() {
+			n, err := p.conf.Source.Lag(ctx, f.stream, p.kind.feeds+f.generation)
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			lags[f] = n
+		})
+	}
+	asking.Wait()
+	return lags
 }

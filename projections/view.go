@@ -131,7 +131,7 @@ func NewViewProjector(conf ProjectorConfig, v View) (*Projector, error) {
 			})
 		},
 	}
-	return &Projector{conf: conf, kind: k, state: map[follower]FeedState{}}, nil
+	return newProjector(conf, k), nil
 }
 
 func (v *View) check() error {
