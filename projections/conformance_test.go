@@ -36,6 +36,7 @@ var conformance = []struct {
 	{"what is forgotten is missed and put back", forgets},
 	{"what is purged is gone", losesWhatIsPurged},
 	{"a view is told of each event once", tellsAView},
+	{"what is refused of a view is set aside", setsAside},
 }
 
 func TestConformance(t *testing.T) {

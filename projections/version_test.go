@@ -19,12 +19,12 @@ const (
 // told is a log that says when it was told of an error.
 type told struct {
 	slog.Handler
-	want error
+	want func(error) bool
 	came chan struct{}
 	once sync.Once
 }
 
-func toldOf(want error) *told {
+func toldOf(want func(error) bool) *told {
 	return &told{Handler: slog.DiscardHandler, want: want, came: make(chan struct{})}
 }
 
@@ -32,13 +32,15 @@ func (h *told) Enabled(context.Context, slog.Level) bool { return true }
 
 func (h *told) Handle(_ context.Context, r slog.Record) error {
 	r.Attrs(func(a slog.Attr) bool {
-		if err, ok := a.Value.Any().(error); ok && errors.Is(err, h.want) {
+		if err, ok := a.Value.Any().(error); ok && h.want(err) {
 			h.once.Do(func() { close(h.came) })
 		}
 		return true
 	})
 	return nil
 }
+
+func isNewer(err error) bool { return errors.Is(err, projections.ErrNewer) }
 
 // run runs a projector until the test ends.
 func (s *site) run(p *projections.Projector, err error) {
@@ -120,7 +122,7 @@ func TestReadersSeeTheOldViewUntilTheNewOneIsBuiltWhileBothVersionsRun(t *testin
 	eventually(t, "the second version has all", shows("2", "60"))
 
 	// A worker that comes back with the first version.
-	log := toldOf(projections.ErrNewer)
+	log := toldOf(isNewer)
 	s.run(projections.NewViewProjector(projections.ProjectorConfig{
 		Redis: s.rdb, Source: s.client.Source(), Logger: slog.New(log)}, versioned(1, open)))
 	<-log.came
@@ -191,7 +193,7 @@ func TestReadModelsOfANewerFormAreLeftAlone(t *testing.T) {
 	s.rdb.HSet(t.Context(), modelsMarker, "current", "zzzz-a")
 	s.rdb.HDel(t.Context(), modelsMarker, "next", "began", "current_format", "current_version")
 	before = s.marker(modelsMarker)
-	log := toldOf(projections.ErrNewer)
+	log := toldOf(isNewer)
 	s.run(projections.NewProjector(projections.ProjectorConfig{Redis: s.rdb, Source: s.client.Source(), Logger: slog.New(log)}))
 	<-log.came
 	if after := s.marker(modelsMarker); !maps.Equal(after, before) {

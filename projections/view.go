@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,7 +40,8 @@ type View struct {
 	Definitions []string
 	// Apply is told of one event and says what to write. It must not do anything else, as its writes may not be carried
 	// out, and it is then called again: after a failure, and whenever the view is built anew. Events of one saga come in
-	// order; those of different sagas in any. An error stops the view, until a later try does not give one. Required.
+	// order; those of different sagas in any. An error stops the view, until a later try does not give one. An event at which
+	// it panics is set aside with the stack, and nothing of it is written. Required.
 	Apply func(w *Writes, e Event) error
 }
 
@@ -53,17 +55,20 @@ type Writes struct {
 func (w *Writes) Key(name string) string { return w.prefix + name }
 
 // Do has a command carried out, such as Do("HINCRBY", w.Key("revenue"), day, cents). It may only name keys of the view,
-// as its second word. It gives no answer: what is written depends on the events alone.
+// as its second word, and has at most [MaxWords] words. It gives no answer: what is written depends on the events alone.
 func (w *Writes) Do(command, key string, args ...any) {
 	w.commands = append(w.commands, append([]any{command, key}, args...))
 }
+
+// MaxWords is how many words a command of a view may have: a script cannot hand over many more.
+const MaxWords = 4000
 
 // The keys of views:
 //
 //	jetsaga:{<ns>:v:<name>}                    hash   which generation is current
 //	jetsaga:{<ns>:v:<name>}:<gen>:.at          hash   stream -> how far it was read
 //	jetsaga:{<ns>:v:<name>}:<gen>:.versions    hash   <definition>.<id> -> version that was applied last
-//	jetsaga:{<ns>:v:<name>}:<gen>:.poison      hash   <stream> <sequence> -> what could not be read or carried out
+//	jetsaga:{<ns>:v:<name>}:<gen>:.poison      hash   <stream> <sequence> <reason> -> what could not be read or carried out
 //	jetsaga:{<ns>:v:<name>}:<gen>:<key>               the view's own
 func viewMarker(namespace, name string) string { return "jetsaga:{" + namespace + ":v:" + name + "}" }
 
@@ -72,27 +77,37 @@ func viewPrefix(namespace, name, generation string) string {
 }
 
 // viewScript carries out the writes of a batch and notes how far the stream was read, unless it was read further, or
-// less far, than the writer knows. The note comes first, so that what Redis refuses is not tried again: it gives the
-// number of each command that failed, and why.
+// less far, than the writer knows. The note comes first, so that what Redis refuses is not tried again: it is set aside,
+// and the number of its event given, and why.
 //
-// KEYS: at, versions, then those of the commands. ARGV: the stream, how far it was read, how far it is now; the number
-// of sagas, and member and version of each; then the commands, each after the number of its words.
+// KEYS: at, versions, poison, then those of the commands. ARGV: the stream, how far it was read, how far it is now; then,
+// each after their number: sagas (member, version), what is set aside (field, value), and events (what the field of such a
+// one begins with, what its reason begins with, what its value begins with); then the commands, each after the number of
+// its event and that of its words.
 const viewScript = `
 local at = redis.call('HGET', KEYS[1], ARGV[1]) or '0'
 if at ~= ARGV[2] then return {'at', at} end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
-local i = 5
-for n = 1, tonumber(ARGV[4]) do
-  redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
-  i = i + 2
+local i = 4
+for k = 2, 3 do
+  local n = tonumber(ARGV[i])
+  for j = i + 1, i + 2 * n, 2 do redis.call('HSET', KEYS[k], ARGV[j], ARGV[j + 1]) end
+  i = i + 2 * n + 1
 end
-local answer, number = {'ok'}, 0
+local events = i
+i = i + 3 * tonumber(ARGV[i]) + 1
+local answer = {'ok'}
 while i <= #ARGV do
-  local words = tonumber(ARGV[i])
-  number = number + 1
-  local r = redis.pcall(unpack(ARGV, i + 1, i + words))
-  if type(r) == 'table' and r['err'] then answer[#answer + 1] = tostring(number) answer[#answer + 1] = r['err'] end
-  i = i + words + 1
+  local number, words = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
+  local r = redis.pcall(unpack(ARGV, i + 2, i + 1 + words))
+  if type(r) == 'table' and r['err'] then
+    local e = events + 3 * number - 2
+    local reason = string.sub(ARGV[e + 1] .. ARGV[i + 2] .. ': ' .. r['err'], 1, 512)
+    redis.call('HSET', KEYS[3], ARGV[e] .. reason, ARGV[e + 2] .. cjson.encode(reason) .. '}')
+    answer[#answer + 1] = tostring(number)
+    answer[#answer + 1] = reason
+  end
+  i = i + words + 2
 end
 return answer
 `
@@ -252,26 +267,52 @@ func (w *viewWriter) apply(ctx context.Context, records []Record) error {
 	if err != nil {
 		return err
 	}
-	writes, of, err := w.tell(commits, versions)
+	writes, panicked, err := w.tell(commits, versions)
 	if err != nil {
 		return err
 	}
+	poisoned = append(poisoned, panicked...)
 	last := records[len(records)-1].Sequence
-	keys := []string{w.prefix() + ".at", w.prefix() + ".versions"}
+	keys := []string{w.prefix() + ".at", w.prefix() + ".versions", w.prefix() + ".poison"}
 	args := []any{w.stream, strconv.FormatUint(w.at, 10), strconv.FormatUint(last, 10)}
 	args = append(args, len(versions))
 	for name, told := range versions {
 		args = append(args, name, told.String())
 	}
-	named := map[string]bool{}
-	for _, command := range writes.commands {
-		key, _ := command[1].(string)
-		if !strings.HasPrefix(key, w.prefix()) {
-			return fmt.Errorf("%v names the key %q, which is not the view's", command[0], key)
+	args = append(args, len(poisoned))
+	for _, p := range poisoned {
+		value, err := json.Marshal(p)
+		if err != nil {
+			return err
 		}
-		named[key] = true
-		args = append(append(args, len(command)), command...)
+		args = append(args, p.field()+p.Reason, value)
 	}
+	args = append(args, len(writes))
+	named := map[string]bool{}
+	var commands []any
+	for i := range writes {
+		p := &writes[i].poison
+		begun, err := json.Marshal(p)
+		if err != nil {
+			return err
+		}
+		// The script adds the reason, which is left out where it is empty.
+		args = append(args, p.field(), fmt.Sprintf("version %d: ", writes[i].version), append(begun[:len(begun)-1], `,"reason":`...))
+		for _, command := range writes[i].commands {
+			key, _ := command[1].(string)
+			if !strings.HasPrefix(key, w.prefix()) {
+				return fmt.Errorf("saga %s, version %d: %v names the key %q, which is not the view's",
+					p.Key, writes[i].version, command[0], key)
+			}
+			if len(command) > MaxWords {
+				return fmt.Errorf("saga %s, version %d: %v has %d words; have it carried out in several of at most %d",
+					p.Key, writes[i].version, command[0], len(command), MaxWords)
+			}
+			named[key] = true
+			commands = append(append(commands, i+1, len(command)), command...)
+		}
+	}
+	args = append(args, commands...)
 	keys = append(keys, slices.Sorted(maps.Keys(named))...)
 	answer, err := viewWrite.Run(ctx, w.rdb, keys, args...).StringSlice()
 	switch {
@@ -287,19 +328,29 @@ func (w *viewWriter) apply(ctx context.Context, records []Record) error {
 	w.at = last
 	for i := 1; i+1 < len(answer); i += 2 {
 		number, err := strconv.Atoi(answer[i])
-		if err != nil || number > len(of) {
+		if err != nil || number < 1 || number > len(writes) {
 			return errAnswer
 		}
-		e := of[number-1]
-		poisoned = append(poisoned, Poison{Saga: member(e.Key), Key: e.Key, Stream: w.stream, Commit: true, Time: e.Time,
-			Reason: cut(fmt.Sprintf("version %d: %v: %s", e.Version, writes.commands[number-1][0], answer[i+1]))})
+		p := writes[number-1].poison
+		p.Reason = answer[i+1]
+		poisoned = append(poisoned, p)
 	}
-	return w.setAside(ctx, poisoned)
+	for _, p := range poisoned {
+		w.log.Warn("an event is set aside", "view", w.view.Name, "saga", p.Key.String(), "stream", p.Stream,
+			"sequence", p.Sequence, "reason", p.Reason, "stack", p.Stack)
+	}
+	return nil
 }
 
-// tell tells the view of commits, and gives what it writes and of which event each command is. It raises versions.
-func (w *viewWriter) tell(commits []decodedCommit, versions map[string]toldOf) (writes *Writes, of []Event, err error) {
-	writes = &Writes{prefix: w.prefix()}
+// written is what an event has written.
+type written struct {
+	version  uint64
+	commands [][]any
+	poison   Poison // what a command becomes that Redis refuses, but for the reason
+}
+
+// tell tells the view of commits, and gives what it writes, and at which events it panicked. It raises versions.
+func (w *viewWriter) tell(commits []decodedCommit, versions map[string]toldOf) (writes []written, panicked []Poison, err error) {
 	for i := range commits {
 		c := &commits[i]
 		told := versions[member(c.key)]
@@ -313,21 +364,47 @@ func (w *viewWriter) tell(commits []decodedCommit, versions map[string]toldOf) (
 		versions[member(c.key)] = toldOf{version: c.commit.Version}
 		for _, event := range c.commit.Events {
 			e := Event{Key: c.key, Version: c.commit.Version, Time: c.commit.Time, Event: event}
-			if err := w.view.Apply(writes, e); err != nil {
+			p := Poison{Saga: member(e.Key), Key: e.Key, Stream: w.stream, Sequence: c.sequence, Commit: true, Time: e.Time}
+			commands, err := w.applyEvent(e)
+			var failure *panicError
+			switch {
+			case errors.As(err, &failure):
+				p.Reason, p.Stack = cut(fmt.Sprintf("version %d: %v", e.Version, failure)), failure.stack
+				panicked = append(panicked, p)
+			case err != nil:
 				return nil, nil, fmt.Errorf("saga %s, version %d: %w", e.Key, e.Version, err)
-			}
-			for len(of) < len(writes.commands) {
-				of = append(of, e)
+			case len(commands) > 0:
+				writes = append(writes, written{e.Version, commands, p})
 			}
 		}
 	}
-	return writes, of, nil
+	return writes, panicked, nil
+}
+
+// panicError is a panic of a view's function.
+type panicError struct {
+	value any
+	stack string
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
+
+func (w *viewWriter) applyEvent(e Event) (commands [][]any, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &panicError{v, string(debug.Stack())}
+		}
+	}()
+	writes := &Writes{prefix: w.prefix()}
+	err = w.view.Apply(writes, e)
+	return writes.commands, err
 }
 
 // decodedCommit is a commit of a saga.
 type decodedCommit struct {
 	key      saga.Key
 	commit   saga.Commit
+	sequence uint64
 	purged   bool // there is no commit: the saga was purged
 	restored bool
 }
@@ -371,7 +448,7 @@ func (w *viewWriter) decode(records []Record) (commits []decodedCommit, poisoned
 				Commit: true, Time: r.Time, Reason: cut(err.Error())})
 			continue
 		}
-		commits = append(commits, decodedCommit{key: r.Key, commit: c, restored: r.Restored})
+		commits = append(commits, decodedCommit{key: r.Key, commit: c, sequence: r.Sequence, restored: r.Restored})
 	}
 	return commits, poisoned
 }
@@ -398,20 +475,4 @@ func (w *viewWriter) versions(ctx context.Context, commits []decodedCommit) (map
 		}
 	}
 	return versions, nil
-}
-
-// setAside notes what could not be read or carried out.
-func (w *viewWriter) setAside(ctx context.Context, poisoned []Poison) error {
-	for _, p := range poisoned {
-		w.log.Warn("an event is set aside", "view", w.view.Name, "saga", p.Key.String(), "stream", p.Stream, "reason", p.Reason)
-		value, err := json.Marshal(p)
-		if err != nil {
-			return err
-		}
-		field := p.Stream + " " + strconv.FormatUint(p.Sequence, 10) + " " + p.Reason
-		if err := w.rdb.HSet(ctx, w.prefix()+".poison", field, value).Err(); err != nil {
-			return fmt.Errorf("setting an event aside: %w", err)
-		}
-	}
-	return nil
 }

@@ -283,9 +283,13 @@ type Poison struct {
 	Stream   string    `json:"stream"`
 	Sequence uint64    `json:"sequence"`
 	Commit   bool      `json:"commit"`
-	Reason   string    `json:"reason"`
-	Time     time.Time `json:"time"` // when the record was stored
+	Reason   string    `json:"reason,omitempty"`
+	Stack    string    `json:"stack,omitempty"` // where the function of a view panicked
+	Time     time.Time `json:"time"`            // when the record was stored
 }
+
+// field is what the name of the field begins with that holds it.
+func (p *Poison) field() string { return p.Stream + " " + strconv.FormatUint(p.Sequence, 10) + " " }
 
 func (w *writer) setAside(r *Record, reason error) poison {
 	w.log.Warn("a record cannot be read and is set aside", "saga", r.Key.String(), "stream", w.stream,
