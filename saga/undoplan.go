@@ -65,8 +65,8 @@ func (w *walk) wouldUndo(n *PlanNode, at frame) (list []Undoing) {
 		}
 		return list
 	case KindChild:
-		c := w.in.block(key).Child
-		settled := w.in.Steps.Get(key).Status == StepResolvedByOp || w.in.Steps.Get(key).Status == StepSkippedOver
+		c, status := w.in.block(key).Child, w.in.Steps.Get(key).Status
+		settled := status == StepUndoGaveUp || status == StepResolvedByOp || status == StepSkippedOver
 		if c == nil || n.Child.Detached || settled || c.Status != "" && c.Status != StatusCompleted {
 			return nil
 		}
