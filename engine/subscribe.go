@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 
 	"github.com/jetsaga/jetsaga/projections"
@@ -11,7 +12,9 @@ import (
 )
 
 // Subscription brings events as they happen, for user interfaces. It needs no Redis. Whoever has one calls Stop in the
-// end, and until then takes what comes: what is not taken is kept back by the server, not lost.
+// end, and until then takes what comes: what is not taken is kept back by the server, not lost. It outlives servers and
+// connections. What a newer build has written and this one does not know is left out; a commit that cannot be read at all
+// is passed over, and the log tells of it.
 type Subscription struct {
 	events chan projections.Event
 	cancel context.CancelFunc
@@ -46,7 +49,7 @@ func (c *Client) Subscribe(ctx context.Context, key saga.Key, from uint64) (*Sub
 	if err := key.Validate(); err != nil {
 		return nil, err
 	}
-	return subscribe(ctx, func(ctx context.Context, h streams.CommitHandler) error {
+	return c.subscribe(ctx, func(ctx context.Context, h streams.CommitHandler) error {
 		return c.ns.SubscribeSaga(ctx, key, from, h)
 	})
 }
@@ -64,7 +67,7 @@ func (c *Client) SubscribeAll(ctx context.Context, definition string) (*Subscrip
 			return c.ns.SubscribeStream(ctx, stream, definition, h)
 		})
 	}
-	return subscribe(ctx, follow...)
+	return c.subscribe(ctx, follow...)
 }
 
 // Subscribe gives the events of a saga; see [Client.Subscribe].
@@ -73,16 +76,15 @@ func (s Sagas[S]) Subscribe(ctx context.Context, id string, from uint64) (*Subsc
 }
 
 // subscribe runs what brings commits, until one of them fails, and returns when all have begun.
-func subscribe(ctx context.Context, follow ...func(context.Context, streams.CommitHandler) error) (*Subscription, error) {
+func (c *Client) subscribe(ctx context.Context, follow ...func(context.Context, streams.CommitHandler) error) (*Subscription, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &Subscription{events: make(chan projections.Event, eventsKept), cancel: cancel, ended: make(chan struct{})}
 	var running, beginning sync.WaitGroup
 	for _, f := range follow {
 		beginning.Add(1)
-		p := &passing{ctx: ctx, s: s, begun: sync.OnceFunc(beginning.Done)}
+		p := &passing{ctx: ctx, s: s, log: c.conf.Logger, begun: sync.OnceFunc(beginning.Done)}
 		running.Go(func() {
-			err := f(ctx, p)
-			s.fail(errors.Join(err, p.failure))
+			s.fail(f(ctx, p))
 			cancel()
 			p.begun()
 		})
@@ -102,10 +104,10 @@ func subscribe(ctx context.Context, follow ...func(context.Context, streams.Comm
 
 // passing hands over events to a subscription.
 type passing struct {
-	ctx     context.Context //nolint:containedctx // the subscription's, which what calls it does not know
-	s       *Subscription
-	begun   func()
-	failure error
+	ctx   context.Context //nolint:containedctx // the subscription's, which what calls it does not know
+	s     *Subscription
+	log   *slog.Logger
+	begun func()
 }
 
 // Subscribed tells that nothing is missed from now on.
@@ -113,8 +115,9 @@ func (p *passing) Subscribed() { p.begun() }
 
 // Commit hands over a commit's events, and reports whether to go on.
 func (p *passing) Commit(c streams.CommitRecord) bool {
-	if p.failure = c.Err; c.Err != nil {
-		return false
+	if c.Err != nil {
+		p.log.Warn("a subscription passes over a commit that cannot be read", "saga", c.Key.String(), "error", c.Err)
+		return true
 	}
 	for _, e := range c.Commit.Events {
 		select {

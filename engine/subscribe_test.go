@@ -1,11 +1,19 @@
 package engine_test
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/jetsaga/jetsaga/engine"
+	"github.com/jetsaga/jetsaga/projections"
 	"github.com/jetsaga/jetsaga/saga"
+	"github.com/jetsaga/jetsaga/shard"
+	"github.com/jetsaga/jetsaga/testutil"
 )
 
 func TestASubscriptionBringsEventsFromAVersionOn(t *testing.T) {
@@ -78,4 +86,123 @@ func TestASubscriptionBringsWhatIsToCome(t *testing.T) {
 	if _, err := f.client().SubscribeAll(t.Context(), "no such"); err == nil {
 		t.Error("a name with a space was taken")
 	}
+}
+
+// unread tells of the commits that a logger says cannot be read.
+type unread struct {
+	slog.Handler
+
+	came chan string
+}
+
+func (u *unread) Enabled(context.Context, slog.Level) bool { return true }
+
+func (u *unread) Handle(_ context.Context, r slog.Record) error {
+	if strings.Contains(r.Message, "cannot be read") {
+		u.came <- r.Message
+	}
+	return nil
+}
+
+func TestACommitThatCannotBeReadEndsNoSubscription(t *testing.T) {
+	f := newFleet(t)
+	def := threeSteps(t, does("hotel"), saga.RetryPolicy{})
+	f.engine(engine.Config{}, def)
+	log := &unread{slog.DiscardHandler, make(chan string, 10)}
+	client, err := engine.NewClient(t.Context(), engine.Config{Conn: f.nc, Logger: slog.New(log)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := client.SubscribeAll(withPatience(t), "trip")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer all.Stop()
+	one, err := client.Subscribe(withPatience(t), saga.Key{Definition: "trip", ID: "newer"}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer one.Stop()
+	js, err := jetstream.New(f.nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range [][2]string{
+		{"bad", "no JSON"},
+		{"newer", `{"f":99,"v":1,"e":[{"type":"SagaResumed","data":{}}]}`},
+		{"newer", `{"f":1,"v":2,"t":"2030-01-01T00:00:00Z","e":[{"type":"SagaLevitated","data":{}},{"type":"SagaResumed","data":{}}]}`},
+	} {
+		subject := "saga.default." + shard.Of("trip", bad[0]).String() + ".trip." + bad[0] + ".evt"
+		if _, err := js.Publish(t.Context(), subject, []byte(bad[1])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, s := range map[string]*engine.Subscription{"of one": one, "of all": all} {
+		e := receive(t, s.Events())
+		if _, ok := e.Event.(saga.SagaResumed); !ok || e.Key.ID != "newer" || e.Version != 2 {
+			t.Errorf("%s: %+v came, want what is known of the newer commit", name, e)
+		}
+	}
+	if _, err := engine.For(client, def).Run(withPatience(t), "t-1", trip{}); err != nil {
+		t.Fatal(err)
+	}
+	if e := receive(t, all.Events()); e.Key.ID != "t-1" || e.Version != 1 {
+		t.Errorf("%+v came, want the beginning of t-1", e)
+	}
+	for range 3 { // one of all, and one of both
+		receive(t, log.came)
+	}
+}
+
+func TestASubscriptionOutlivesTheServer(t *testing.T) {
+	server := testutil.StartServerProcess(t, t.TempDir())
+	f := &fleet{t: t, nc: testutil.Connect(t, server, engine.ConnectOptions()...)}
+	def := threeSteps(t, does("hotel"), saga.RetryPolicy{})
+	f.engine(engine.Config{}, def)
+	sagas := engine.For(f.client(), def)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
+	defer cancel()
+	all, err := f.client().SubscribeAll(ctx, "trip")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer all.Stop()
+	one, err := sagas.Subscribe(ctx, "t-1", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer one.Stop()
+	const events = 5 // of a saga
+	run := func(i int) {
+		t.Helper()
+		if _, err := sagas.Run(ctx, fmt.Sprintf("t-%d", i), trip{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	come := func(s *engine.Subscription, id string) {
+		t.Helper()
+		var names []string
+		for range events {
+			var e projections.Event
+			select {
+			case e = <-s.Events():
+			case <-ctx.Done():
+				t.Fatalf("waited in vain for %s after %v: %v", id, names, s.Err())
+			}
+			if e.Key.ID != id {
+				t.Fatalf("%+v came, want one of %s", e, id)
+			}
+			names = append(names, saga.EventName(e.Event))
+		}
+		if got := strings.Join(names, " "); got != "SagaStarted StepCompleted StepCompleted StepCompleted SagaCompleted" {
+			t.Errorf("of %s came %s", id, got)
+		}
+	}
+	run(0)
+	come(all, "t-0")
+	server.Kill()
+	server.Restart()
+	run(1)
+	come(all, "t-1")
+	come(one, "t-1")
 }

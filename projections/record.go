@@ -2,8 +2,6 @@ package projections
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"time"
 
 	"github.com/jetsaga/jetsaga/saga"
@@ -66,38 +64,4 @@ type Source interface {
 	Records(ctx context.Context, key saga.Key) ([]Record, error)
 	// Scan calls see with all records of a stream, in their order, as of the call.
 	Scan(ctx context.Context, stream string, see func(Record) error) error
-}
-
-// decodeCommit reads a commit for read models. Of what a newer build has written it gives what this one knows: events
-// of other types are left out, and so is a snapshot that does not decode.
-func decodeCommit(data []byte) (saga.Commit, error) {
-	c, err := saga.DecodeCommit(data)
-	var unknown *saga.UnknownError
-	if err == nil || !errors.As(err, &unknown) {
-		return c, err
-	}
-	var w struct {
-		Format  int               `json:"f"`
-		Version uint64            `json:"v"`
-		Time    time.Time         `json:"t"`
-		Events  []json.RawMessage `json:"e"`
-	}
-	if failure := json.Unmarshal(data, &w); failure != nil || w.Format > saga.Format || w.Version == 0 {
-		return c, err
-	}
-	c = saga.Commit{Version: w.Version, Time: w.Time}
-	for _, e := range w.Events {
-		one, failure := json.Marshal(struct {
-			Format  int               `json:"f"`
-			Version uint64            `json:"v"`
-			Events  []json.RawMessage `json:"e"`
-		}{w.Format, w.Version, []json.RawMessage{e}})
-		if failure != nil {
-			return c, err
-		}
-		if known, failure := saga.DecodeCommit(one); failure == nil {
-			c.Events = append(c.Events, known.Events...)
-		}
-	}
-	return c, nil
 }

@@ -345,7 +345,7 @@ func summarize(key saga.Key, records []Record) *Summary { //nolint:gocognit // o
 		if !records[i].Commit {
 			continue
 		}
-		c, err := decodeCommit(records[i].Data)
+		c, err := saga.DecodeKnown(records[i].Data)
 		if err != nil {
 			damaged = cut(err.Error())
 			continue

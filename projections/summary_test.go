@@ -44,7 +44,7 @@ func TestASummaryTellsOfOldHistoriesWhatTheFoldTells(t *testing.T) {
 		var records []Record
 		lines := bufio.NewScanner(bytes.NewReader(data))
 		for lines.Buffer(nil, 1<<20); lines.Scan(); {
-			c, err := decodeCommit(lines.Bytes())
+			c, err := saga.DecodeKnown(lines.Bytes())
 			if err != nil {
 				t.Fatalf("%s: %v", file, err)
 			}

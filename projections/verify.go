@@ -295,7 +295,7 @@ func until(records []Record, s *Summary) []Record {
 	var before []Record
 	for _, r := range records {
 		if r.Commit {
-			c, err := decodeCommit(r.Data)
+			c, err := saga.DecodeKnown(r.Data)
 			if err == nil && c.Version > s.Version {
 				break
 			}
@@ -311,7 +311,7 @@ func until(records []Record, s *Summary) []Record {
 func compacted(records []Record) bool {
 	for _, r := range records {
 		if r.Commit {
-			c, err := decodeCommit(r.Data)
+			c, err := saga.DecodeKnown(r.Data)
 			return err == nil && c.Version > 1
 		}
 	}

@@ -442,7 +442,7 @@ func (w *viewWriter) decode(records []Record) (commits []decodedCommit, poisoned
 			commits = append(commits, decodedCommit{key: r.Key, purged: true})
 			continue
 		}
-		c, err := decodeCommit(r.Data)
+		c, err := saga.DecodeKnown(r.Data)
 		if err != nil {
 			poisoned = append(poisoned, Poison{Saga: member(r.Key), Key: r.Key, Stream: w.stream, Sequence: r.Sequence,
 				Commit: true, Time: r.Time, Reason: cut(err.Error())})

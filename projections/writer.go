@@ -254,7 +254,7 @@ func (f *fold) take(key saga.Key, r *Record) error {
 		}
 		return err
 	}
-	c, err := decodeCommit(r.Data)
+	c, err := saga.DecodeKnown(r.Data)
 	if err != nil {
 		f.reread = true
 		return err

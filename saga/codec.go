@@ -195,6 +195,40 @@ func DecodeCommit(data []byte) (Commit, error) {
 	return c, nil
 }
 
+// DecodeKnown reads a commit for those who only watch. Of what a newer build has written it gives what this one knows:
+// events of other types are left out, and so is a snapshot that does not decode. The errors are those of [DecodeCommit].
+func DecodeKnown(data []byte) (Commit, error) {
+	c, err := DecodeCommit(data)
+	var unknown *UnknownError
+	if err == nil || !errors.As(err, &unknown) {
+		return c, err
+	}
+	var w struct {
+		Format  int               `json:"f"`
+		Version uint64            `json:"v"`
+		Time    time.Time         `json:"t"`
+		Events  []json.RawMessage `json:"e"`
+	}
+	if failure := json.Unmarshal(data, &w); failure != nil || w.Format > Format || w.Version == 0 {
+		return c, err
+	}
+	c = Commit{Version: w.Version, Time: w.Time}
+	for _, e := range w.Events {
+		one, failure := json.Marshal(struct {
+			Format  int               `json:"f"`
+			Version uint64            `json:"v"`
+			Events  []json.RawMessage `json:"e"`
+		}{w.Format, w.Version, []json.RawMessage{e}})
+		if failure != nil {
+			return c, err
+		}
+		if known, failure := DecodeCommit(one); failure == nil {
+			c.Events = append(c.Events, known.Events...)
+		}
+	}
+	return c, nil
+}
+
 // EncodeCommand gives a command's JSON.
 func EncodeCommand(c Command) ([]byte, error) {
 	name := CommandName(c)

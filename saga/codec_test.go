@@ -289,6 +289,26 @@ func TestFieldsThatThisBuildDoesNotKnowArePassedOver(t *testing.T) {
 	}
 }
 
+func TestWhoeverOnlyWatchesIsGivenWhatIsKnownOfANewerCommit(t *testing.T) {
+	for _, test := range []struct {
+		data string
+		want []Event // of version 7; nil for an error
+	}{
+		{`{"f":1,"v":7,"e":[{"type":"TimerFired","data":{"name":"t"}}]}`, []Event{TimerFired{Name: "t"}}},
+		{`{"f":1,"v":7,"s":{"status":[]},"e":[{"type":"Levitated","data":{}},{"type":"TimerFired","data":{"name":"t"}},{"type":"Sunk","data":{}}]}`,
+			[]Event{TimerFired{Name: "t"}}},
+		{`{"f":99,"v":7,"e":[{"type":"TimerFired","data":{"name":"t"}}]}`, nil},
+		{`{"f":1,"e":[{"type":"Levitated","data":{}}]}`, nil},
+		{`{"f":1,"v":7}`, nil},
+		{`7`, nil},
+	} {
+		c, err := DecodeKnown([]byte(test.data))
+		if (err != nil) != (test.want == nil) || err == nil && (c.Version != 7 || !reflect.DeepEqual(c.Events, test.want)) {
+			t.Errorf("%s: %+v, %v; want %+v", test.data, c, err, test.want)
+		}
+	}
+}
+
 func TestAnEndIsWhatACommitEndsWith(t *testing.T) {
 	ends := []string{"SagaCompleted", "SagaCompensated", "SagaStuck", "SagaTerminated"}
 	for name, e := range filledEvents() {

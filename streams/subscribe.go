@@ -10,7 +10,8 @@ import (
 	"github.com/jetsaga/jetsaga/saga"
 )
 
-// CommitRecord is a commit as a subscription brings it: decoded, or with the error that kept it from that.
+// CommitRecord is a commit as a subscription brings it: decoded as far as this build knows it, or with the error that kept
+// it from that. The key is missing where it is the subject that could not be read.
 type CommitRecord struct {
 	Key    saga.Key
 	Commit saga.Commit
@@ -96,12 +97,9 @@ func (n *Namespace) subscribe(ctx context.Context, stream string, conf jetstream
 			continue
 		}
 		key, _, err := n.subjects.parse(m.Subject())
-		if err != nil {
-			return err
-		}
-		c, err := saga.DecodeCommit(m.Data())
-		if err != nil {
-			err = fmt.Errorf("saga %s: a commit: %w", key, err)
+		var c saga.Commit
+		if err == nil {
+			c, err = saga.DecodeKnown(m.Data())
 		}
 		if !h.Commit(CommitRecord{key, c, err}) {
 			return nil
