@@ -34,6 +34,16 @@ func newDefinition[S any]() *Definition[S] {
 // Plan gives the definition as data.
 func (d *Definition[S]) Plan() *Plan { return d.plan }
 
+// StateType gives the type of what the handlers of a node work on: S, or within a [ForEach] that of its items.
+func (d *Definition[S]) StateType(node string) reflect.Type {
+	if items, ok := d.inner[node].(interface {
+		StateType(node string) reflect.Type
+	}); ok {
+		return items.StateType(node)
+	}
+	return reflect.TypeFor[S]()
+}
+
 // Runnable is a definition of any state type, as the engine takes it. [*Definition] is its implementation.
 type Runnable interface {
 	// Plan gives the definition as data.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -199,4 +200,26 @@ func TestMustGivesTheDefinitionOrPanicsWithItsFaults(t *testing.T) {
 		}
 	}()
 	saga.Must(saga.Define[cargo]("d", 1))
+}
+
+func TestAStepWorksOnTheStateOrOnAnItem(t *testing.T) {
+	type state struct{}
+	type order struct{}
+	type line struct{}
+	do := func(context.Context, *state) error { return nil }
+	each := func(*order) []line { return nil }
+	def := saga.Must(saga.Define("d", 1,
+		saga.Step("a", do),
+		saga.ForEach("orders", func(*state) []order { return nil },
+			saga.Step("b", func(context.Context, *order) error { return nil }),
+			saga.ForEach("lines", each, saga.Step("c", func(context.Context, *line) error { return nil })),
+		),
+	))
+	for node, want := range map[string]reflect.Type{
+		"a": reflect.TypeFor[state](), "orders": reflect.TypeFor[state](), "b": reflect.TypeFor[order](), "lines": reflect.TypeFor[order](), "c": reflect.TypeFor[line](),
+	} {
+		if got := def.StateType(node); got != want {
+			t.Errorf("%s works on %v, want %v", node, got, want)
+		}
+	}
 }

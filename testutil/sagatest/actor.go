@@ -136,7 +136,8 @@ func (a *actor) perform(action saga.Action) saga.Result {
 // attempt carries out a task as the engine does.
 func (a *actor) attempt(action saga.Action, info saga.Info) (r saga.Result) {
 	w := a.w
-	runner := w.runnable(a.m.key.Definition, action.Plan.Version).NewRunner()
+	def := w.runnable(a.m.key.Definition, action.Plan.Version)
+	runner := def.NewRunner()
 	switch action.Task.Kind {
 	case saga.TaskStart:
 		r.Child, r.Err = a.startChild(runner, action, info)
@@ -153,8 +154,13 @@ func (a *actor) attempt(action saga.Action, info saga.Info) (r saga.Result) {
 		r.Err = r.Recall(action.State, record)
 		return r
 	}
-	r.State, r.Err = runner.Run(ctx, action.Task, action.State)
-	r.Emits, r.Attributes = saga.Emitted(ctx), runner.Attributes()
+	if replaced := w.replacement(def, info); replaced != nil {
+		r = replaced.run(ctx, def, action.State)
+	} else {
+		r.State, r.Err = runner.Run(ctx, action.Task, action.State)
+		r.Attributes = runner.Attributes()
+	}
+	r.Emits = saga.Emitted(ctx)
 	if r.Err == nil && guarded {
 		w.remembered[info.GuardKey()], r.Err = r.Record(action.State)
 	}

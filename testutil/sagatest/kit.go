@@ -31,13 +31,10 @@ func New(t testing.TB, definitions ...saga.Runnable) *Kit {
 
 // call runs a handler, unless the test has said what comes of it.
 func (k *Kit) call(a *actor, action saga.Action, info saga.Info) saga.Result {
-	name := info.StepKey
-	if info.Undo {
-		name = "undo " + name
-	}
-	stub := k.stubs[name]
+	key, name := attemptNames(info)
+	stub := k.stubs[key]
 	if stub == nil {
-		stub = k.stubs[saga.StepName(name)]
+		stub = k.stubs[name]
 	}
 	if stub != nil {
 		k.attempting = a
@@ -47,6 +44,16 @@ func (k *Kit) call(a *actor, action saga.Action, info saga.Info) saga.Result {
 	}
 	return a.attempt(action, info)
 }
+
+// attemptNames gives what a test calls the attempts of a step: by its key, and by its name.
+func attemptNames(info saga.Info) (key, name string) {
+	if info.Undo {
+		return undoPrefix + info.StepKey, undoPrefix + info.Step
+	}
+	return info.StepKey, info.Step
+}
+
+const undoPrefix = "undo "
 
 // Fail has the next attempts of a step fail with these errors, one each, before its handler is called again. An attempt whose
 // result was lost with its worker does not count: what is made in its place fails as it did. The step is given by its name or,

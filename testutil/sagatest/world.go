@@ -31,6 +31,8 @@ type world struct {
 	choose func(n int) int
 	// crash is asked before and after each commit whether the worker is gone.
 	crash func(w *world, c *saga.Commit, stored bool) bool
+	// replaced are what runs in the place of handlers, by [attemptNames].
+	replaced map[string]*replacement
 	// call runs a handler.
 	call func(a *actor, action saga.Action, info saga.Info) saga.Result
 
@@ -64,7 +66,7 @@ type message struct {
 
 func newWorld(definitions []saga.Runnable) *world {
 	w := &world{
-		journal: &journaltest.Memory{}, remembered: effects{}, emitted: map[string]Effect{}, refused: map[string]bool{},
+		journal: &journaltest.Memory{}, replaced: map[string]*replacement{}, remembered: effects{}, emitted: map[string]Effect{}, refused: map[string]bool{},
 		registry: map[string]map[int]saga.Runnable{}, now: epoch,
 		choose: func(int) int { return 0 },
 		crash:  func(*world, *saga.Commit, bool) bool { return false },
