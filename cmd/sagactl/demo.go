@@ -235,7 +235,7 @@ func (a *app) showResult(r demoResult, keep bool) error {
 		a.printf("\nThe server stays up at %s until Ctrl-C. Try:\n\n  export NATS_URL=%s\n"+
 			"  sagactl history place-order order-000001\n  sagactl doctor --deep\n", r.Server, r.Server)
 		if r.Redis != "" {
-			a.printf("\n  export REDIS_URL=%s\n  sagactl list place-order --status compensated --limit 5\n  sagactl steps place-order\n", r.Redis)
+			a.printf("\n  export REDIS_URL=%s\n  sagactl list -d place-order --status compensated --limit 5\n  sagactl steps place-order\n", r.Redis)
 		}
 		return nil
 	}

@@ -261,6 +261,23 @@ func TestDevServesUntilItIsInterrupted(t *testing.T) {
 	}
 }
 
+func TestWhatADemoThatIsKeptSaysToTryWorks(t *testing.T) {
+	p := testutil.StartProcess(t, "sagactl", "demo", "--orders", "60", "--keep", "--data", t.TempDir())
+	t.Setenv("NATS_URL", p.WaitLine("  export NATS_URL="))
+	commands := []string{p.WaitLine("  sagactl "), p.WaitLine("  sagactl ")}
+	t.Setenv(redisVariable, p.WaitLine("  export REDIS_URL="))
+	commands = append(commands, p.WaitLine("  sagactl "), p.WaitLine("  sagactl "))
+	for _, command := range commands {
+		if code, out, errs := ctl(t, strings.Fields(command)...); code != exitOK || out == "" {
+			t.Errorf("sagactl %s: exit %d\n%s%s", command, code, out, errs)
+		}
+	}
+	p.Signal(os.Interrupt)
+	if err := p.Wait(); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
 func TestAnInterruptedDemoSaysSo(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
