@@ -76,8 +76,7 @@ func (a *app) root() *cobra.Command {
 	a.conn.flags(flags)
 	flags.StringVar(&a.redis, "redis", "", "URL of the Redis with the read models (env "+redisVariable+")")
 	root.AddCommand(
-		a.demo(), a.dev(), a.start(), a.get(), a.history(), a.cancel(), a.doctor(), a.version(),
-		&cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: exitHelp},
+		a.demo(), a.dev(), a.start(), a.get(), a.history(), a.cancel(), a.doctor(), a.version(), a.exitCodes(),
 	)
 	root.AddCommand(a.operations()...)
 	root.AddCommand(a.list(), a.count(), a.steps(), a.projections(), a.deadletters(), a.retention(), a.imports())

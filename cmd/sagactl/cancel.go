@@ -17,7 +17,7 @@ func (a *app) cancel() *cobra.Command {
 		Short: "Ask for a saga to be undone",
 		Long: "Cancel asks for a saga to be undone: what it has completed is compensated. A saga that has passed its pivot goes on, " +
 			"and the request is only recorded. A step that is running is let to end. With --wait the exit code is 1 unless the saga was undone.\n\n" +
-			"With -o json: definition, id, reason, by, requested; with --wait, what get prints.",
+			"With -o json: definition, id, request, reason, by, requested; with --wait, what get prints.",
 		Example: `  sagactl cancel place-order o-1 --reason "customer called"`,
 		Args:    arguments("DEFINITION", "ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -49,7 +49,7 @@ func (a *app) cancel() *cobra.Command {
 				}
 				return nil
 			case a.json():
-				return a.printJSON(map[string]any{"definition": key.Definition, "id": key.ID, "reason": reason, "by": by, "requested": true})
+				return a.printJSON(requestView{key.Definition, key.ID, "cancel", reason, by, true})
 			default:
 				a.printf("%s: cancellation requested\n", key)
 				return nil

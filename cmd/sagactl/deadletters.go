@@ -44,6 +44,18 @@ type letterView struct {
 	Size int `json:"size,omitempty"`
 }
 
+// letterPageView is a page of dead letters as -o json prints it.
+type letterPageView struct {
+	Letters []letterView `json:"letters"`
+	Next    uint64       `json:"next"`
+}
+
+// letterDeedView is what was done with dead letters, as -o json prints it.
+type letterDeedView struct {
+	Letters []letterView `json:"letters"`
+	Done    bool         `json:"done"`
+}
+
 func viewLetter(l *engine.DeadLetter) letterView {
 	v := letterView{
 		Number: l.Number, Definition: l.Key.Definition, ID: l.Key.ID, Time: l.Time, Reason: l.Reason,
@@ -80,7 +92,7 @@ func (a *app) lettersList() *cobra.Command {
 		Use:   "list",
 		Short: "List the commands that were set aside",
 		Long: "List shows a page of the commands that were set aside, the oldest first.\n\n" +
-			"With -o json: letters (" + letterFields + ") and next, the number after which the next page begins, 0 where there is none.",
+			"With -o json: letters (" + letterFields + "), next (the number after which the next page begins, 0 where there is none).",
 		Example: "  sagactl deadletters list -d place-order",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if q.Limit < 1 {
@@ -96,7 +108,7 @@ func (a *app) lettersList() *cobra.Command {
 					next = letters[len(letters)-1].Number
 				}
 				if a.json() {
-					return a.printJSON(map[string]any{"letters": views, "next": next})
+					return a.printJSON(letterPageView{views, next})
 				}
 				if err := a.printLetters(views); err != nil {
 					return err
@@ -222,7 +234,7 @@ func (a *app) letterDeed(d letterDeed) *cobra.Command {
 		Use:   d.use + " NUMBER...",
 		Short: d.short,
 		Long: d.long + " It takes their numbers, or --all, which --definition and --id narrow. Without --yes it only tells what it would do.\n\n" +
-			"With -o json: letters (" + letterFields + ") and done.",
+			"With -o json: letters (" + letterFields + "), done.",
 		Example: "  sagactl deadletters " + d.use + " 17 18 --yes\n  sagactl deadletters " + d.use + " --all -d place-order",
 		Args: func(_ *cobra.Command, args []string) error {
 			if all == (len(args) > 0) {
@@ -305,7 +317,7 @@ func (a *app) deal(ctx context.Context, c *engine.Client, d letterDeed, letters 
 	}
 	views := viewLetters(letters)
 	if a.json() {
-		return a.printJSON(map[string]any{"letters": views, "done": yes})
+		return a.printJSON(letterDeedView{views, yes})
 	}
 	if err := a.printLetters(views); err != nil {
 		return err

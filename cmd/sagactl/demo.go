@@ -45,7 +45,7 @@ func (a *app) demo() *cobra.Command {
 			"Kill it at any moment, with SIGKILL too, and start it again with the same flags: it goes on where it was. Once finished, the " +
 			"next demo in the directory begins anew.\n\n" +
 			"With -o json: report (of the ledgers and the outcomes), reconciled, resumed, ended (sagas that ended in this run), seconds, " +
-			"server, data.",
+			"read_models (orders by status, as the read models have them), server, redis (where it is of this process), data.",
 		Example: "  sagactl demo\n  sagactl demo --orders 5000\n  sagactl demo --input orders.jsonl\n  sagactl demo --keep   # then: sagactl history place-order order-000001",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.runDemo(cmd.Context(), f) },
 	}

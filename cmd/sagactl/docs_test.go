@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"strings"
@@ -94,5 +95,19 @@ func TestTheManualShowsWhatIsPrinted(t *testing.T) {
 	}
 	if shown != 4 {
 		t.Errorf("the manual shows %d commands, want 4", shown)
+	}
+}
+
+func TestTheManualHasTheExitCodes(t *testing.T) {
+	manual, err := os.ReadFile("../../docs/sagactl.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := "\n| code | meaning |\n|---|---|\n"
+	for _, m := range exitMeanings {
+		table += fmt.Sprintf("| %d | %s |\n", m.Code, m.Meaning)
+	}
+	if !strings.Contains(string(manual), table+"\n") {
+		t.Errorf("the manual lacks the table%s", table)
 	}
 }

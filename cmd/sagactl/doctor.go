@@ -47,8 +47,8 @@ func (a *app) doctor() *cobra.Command {
 			"cannot be read. It changes nothing. The exit code is 1 if there is a problem.\n\n" +
 			"With -o json: server, server_version, server_version_minimum, server_features, namespace, streams (name, replicas, shards, " +
 			"messages, bytes, subjects, replicas_behind), sync (null where it is not known; always, interval_ns), durability, queues " +
-			"(definition, stream, commands_waiting, commands_held, commands_redelivered, pulls_waiting: workers with free slots), " +
-			"dead_letters, last_dead_letter (key, time, reason, data), histories_checked (with --deep), problems.",
+			"(definition, stream, commands_waiting, commands_held, commands_redelivered, pulls_waiting), dead_letters, " +
+			"last_dead_letter (number, key, time, reason, stream, sequence, data, size), histories_checked (with --deep), problems.",
 		Example: "  sagactl doctor\n  sagactl doctor --monitor http://127.0.0.1:8222\n  sagactl doctor --deep --rate 200 -o json",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.runDoctor(cmd.Context(), f) },
 	}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"syscall"
 
 	"github.com/nats-io/nats.go"
+	"github.com/spf13/cobra"
 
 	"github.com/jetsaga/jetsaga/engine"
 	"github.com/jetsaga/jetsaga/examples/order/shop"
@@ -29,21 +31,64 @@ const (
 	exitStopped  = 130 // as shells have it for an interrupt
 )
 
-const exitHelp = `Exit codes:
+// exitMeaning is what an exit code means, as -o json prints it.
+type exitMeaning struct {
+	Code    int    `json:"code"`
+	Meaning string `json:"meaning"`
+}
 
-  0    done
-  1    it ran, and the answer is no: the books do not balance, doctor found something, a saga that was waited for did
-       not complete, an import has refused some, or a dead letter cannot be redriven because it was cut
-  2    the command line, a name or an input is wrong; nothing was done
-  3    no server, no JetStream, a server that is too old, no sagas in this namespace, no Redis, or no read models in it yet
-  4    there is no such saga, no such version of it, no such plan, or no such dead letter
-  5    something else was there first: the saga was started before, has ended, or is in no state for what was asked of it;
-       the directory or the port is in use
-  6    what is stored is not as it must be: streams with other settings, a history with holes or from a newer build
-  7    anything else: a full disk, say
-  130  interrupted
+var exitMeanings = []exitMeaning{
+	{exitOK, "done"},
+	{exitNo, "it ran, and the answer is no: the books do not balance, doctor found something, a saga that was waited for did not complete, " +
+		"an import has refused some, or a dead letter cannot be redriven because it was cut"},
+	{exitUsage, "the command line, a name or an input is wrong; nothing was done"},
+	{exitServer, "no server, no JetStream, a server that is too old, no sagas in this namespace, no Redis, or no read models in it yet"},
+	{exitNotFound, "there is no such saga, no such version of it, no such plan, or no such dead letter"},
+	{exitKnown, "something else was there first: the saga was started before, has ended, or is in no state for what was asked of it; the " +
+		"directory or the port is in use"},
+	{exitDamaged, "what is stored is not as it must be: streams with other settings, a history with holes or from a newer build"},
+	{exitFailed, "anything else: a full disk, say"},
+	{exitStopped, "interrupted"},
+}
 
-What went wrong is one line on standard error, with -o json too.`
+// exitHelp tells of all exit codes.
+func exitHelp() string {
+	var b strings.Builder
+	b.WriteString("Exit codes:\n\n")
+	for _, m := range exitMeanings {
+		fmt.Fprintf(&b, "  %-5d%s\n", m.Code, wrapped(m.Meaning, 118, "       "))
+	}
+	b.WriteString("\nWhat went wrong is one line on standard error, with -o json too.")
+	return b.String()
+}
+
+// wrapped breaks text into lines of at most so many bytes, of which all but the first are indented.
+func wrapped(text string, width int, indent string) string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if line != "" && len(line)+1+len(word) > width {
+			lines, line = append(lines, line), ""
+		}
+		line = strings.TrimSpace(line + " " + word)
+	}
+	return strings.Join(append(lines, line), "\n"+indent)
+}
+
+func (a *app) exitCodes() *cobra.Command {
+	return &cobra.Command{
+		Use:   "exit-codes",
+		Short: "What the exit codes mean",
+		Long:  exitHelp() + "\n\nWith -o json, a list: code, meaning.",
+		RunE: func(*cobra.Command, []string) error {
+			if a.json() {
+				return a.printJSON(exitMeanings)
+			}
+			a.printf("%s\n", exitHelp())
+			return nil
+		},
+	}
+}
 
 // errNo is an answer that has been given in full; only the exit code is left to say.
 var errNo = errors.New("no")

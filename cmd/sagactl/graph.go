@@ -16,7 +16,7 @@ func (a *app) graph() *cobra.Command {
 		Use:   "graph DEFINITION",
 		Short: "Print a definition, as a drawing or for mermaid",
 		Long: "Graph prints a definition as the workers that registered it have published it: as a drawing for the terminal, and as a " +
-			"mermaid flowchart for documents.\n\nWith -o json: the plan.",
+			"mermaid flowchart for documents.\n\nWith -o json: name, version, root (the plan's first node, with all others below it).",
 		Example: "  sagactl graph place-order --format mermaid",
 		Args:    arguments("DEFINITION"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -64,7 +64,7 @@ func (a *app) undoPlan() *cobra.Command {
 		Use:   "plan DEFINITION ID",
 		Short: "Print what would be undone if a saga were cancelled now",
 		Long: "Plan prints what would be undone if a saga were cancelled now, in which order, and what at once. Nothing happens. " +
-			"Attempts that are under way would be let end first, and undone, too, if they succeed.\n\nWith -o json: the same as a list.",
+			"Attempts that are under way would be let end first, and undone, too, if they succeed.\n\nWith -o json, a list: step, child (definition, id), at_once (lists), perhaps (it may not have had its effect).",
 		Example: "  sagactl plan place-order o-1",
 		Args:    arguments("DEFINITION", "ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {

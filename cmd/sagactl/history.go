@@ -22,7 +22,7 @@ func (a *app) history() *cobra.Command {
 		Short: "Show what happened to a saga",
 		Long: "History shows each event of a saga with its time, step, attempt, duration and what it changed. With --at it shows the " +
 			"saga, its state included, as it was at a version. A history with holes is shown as far as it is there, and ends with exit code 6.\n\n" +
-			"With -o json it is a list of events: version, time, worker, event, step, attempt, took_ns, set (fields and their new values), " +
+			"With -o json, a list of events: version, time, worker, event, step, attempt, took_ns, set (fields and their new values), " +
 			"unset (names), error, stack, note. With --at it is what get prints.",
 		Example: "  sagactl history place-order order-000001\n  sagactl history place-order order-000001 --at 2",
 		Args:    arguments("DEFINITION", "ID"),

@@ -167,7 +167,7 @@ func TestWhatIsPrintedOfASaga(t *testing.T) {
 		{"plan.txt", []string{"plan", "place-order", "order-000008"}},
 		{"plan-of-nothing.txt", []string{"plan", "place-order", "o-1"}},
 		{"plan.json", []string{"plan", "place-order", "order-000008", "-o", "json"}},
-		{"exit-codes.txt", []string{"help", "exit-codes"}},
+		{"exit-codes.txt", []string{"exit-codes"}},
 	} {
 		t.Run(c.golden, func(t *testing.T) {
 			code, out, errs := w.ctl(t, c.args...)

@@ -21,6 +21,12 @@ type refusedView struct {
 	Reason     string `json:"reason"`
 }
 
+// importView is what import prints with -o json.
+type importView struct {
+	engine.Imported
+	Lines []refusedView `json:"lines"` // that were not imported
+}
+
 func (a *app) imports() *cobra.Command {
 	var bucket string
 	cmd := &cobra.Command{
@@ -98,11 +104,7 @@ func (a *app) importAll(
 		}
 	}
 	if a.json() {
-		err := a.printJSON(struct {
-			engine.Imported
-			Lines []refusedView `json:"lines"`
-		}{sum, lines})
-		if err != nil {
+		if err := a.printJSON(importView{sum, lines}); err != nil {
 			return err
 		}
 	} else {

@@ -86,7 +86,7 @@ func (a *app) list() *cobra.Command {
 		Long: "List shows sagas as the read models in Redis have them, which may be a moment old; get shows one as it is. The latest " +
 			"come first. --all goes through all pages.\n\n" +
 			"With -o json: sagas (definition, id, run, plan, version, status, parked, paused, step, attempt, failures, error, last_error, reason, " +
-			"attributes, started_at, updated_at, ended_at) and next, the cursor of the next page; with --all one saga a line.",
+			"attributes, started_at, updated_at, ended_at, steps, damaged), next (the cursor of the next page); with --all one saga a line.",
 		Example: "  sagactl list --status stuck\n  sagactl list -d place-order -a customer=42 --started-from 24h --order updated",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q, err := f.query(time.Now())
@@ -119,6 +119,17 @@ type summaryView struct {
 	projections.Summary
 }
 
+// pageView is a page of summaries as -o json prints it.
+type pageView struct {
+	Sagas []summaryView `json:"sagas"`
+	Next  string        `json:"next"`
+}
+
+// countView is a number of sagas as -o json prints it.
+type countView struct {
+	Count int64 `json:"count"`
+}
+
 func viewOf(s *projections.Summary) summaryView {
 	return summaryView{s.Key.Definition, s.Key.ID, s.Definition, *s}
 }
@@ -140,7 +151,7 @@ func (a *app) showList(ctx context.Context, m *modelled, q projections.Query, al
 		}
 		switch {
 		case a.json() && !all:
-			return a.printJSON(map[string]any{"sagas": views, "next": page.Next})
+			return a.printJSON(pageView{views, page.Next})
 		case a.json():
 			for i := range views {
 				if err := lines.Encode(views[i]); err != nil {
@@ -217,7 +228,7 @@ func (a *app) count() *cobra.Command {
 				return err
 			}
 			if a.json() {
-				return a.printJSON(map[string]any{"count": n})
+				return a.printJSON(countView{n})
 			}
 			a.printf("%d\n", n)
 			return nil
@@ -263,7 +274,7 @@ func (a *app) steps() *cobra.Command {
 		Use:   "steps DEFINITION",
 		Short: "Show how a definition's steps end and how long they take",
 		Long: "Steps tells, from the read models, how many attempts of each step ended how, and how long they took on average: of all " +
-			"sagas that are kept.\n\nWith -o json, by step: completed, failed, undone, undo_failed, each with count and took_ns, the sum.",
+			"sagas that are kept.\n\nWith -o json, by step: completed, failed, undone, undo_failed; each with count and took_ns, the sum.",
 		Example: "  sagactl steps place-order",
 		Args:    arguments("DEFINITION"),
 		RunE: func(cmd *cobra.Command, args []string) error {

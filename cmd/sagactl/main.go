@@ -9,7 +9,7 @@
 //	sagactl doctor                            is everything in order, and what can be lost
 //	sagactl version
 //
-// Every command takes -o json. Exit codes are listed by "sagactl help exit-codes".
+// Every command takes -o json. Exit codes are listed by "sagactl exit-codes".
 package main
 
 import (

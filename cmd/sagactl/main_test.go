@@ -298,6 +298,11 @@ func TestVersionAndHelpNeedNoServer(t *testing.T) {
 	if code, out, _ := ctl(t, "version"); code != exitOK || !strings.Contains(out, "nats-server") {
 		t.Errorf("version: %d %s", code, out)
 	}
+	var codes []exitMeaning
+	code, out, _ := ctl(t, "exit-codes", "-o", "json")
+	if err := json.Unmarshal([]byte(out), &codes); err != nil || code != exitOK || len(codes) != 9 || codes[8] != (exitMeaning{130, "interrupted"}) {
+		t.Errorf("exit-codes: %d, %v\n%s", code, err, out)
+	}
 	if code, out, _ := ctl(t, "help", "exit-codes"); code != exitOK || !strings.Contains(out, "130") {
 		t.Errorf("help: %d %s", code, out)
 	}

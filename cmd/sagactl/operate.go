@@ -19,6 +19,36 @@ type operation struct {
 	send                      func(ctx context.Context, c *engine.Client, key saga.Key, more []string, opts []engine.RequestOption) error
 }
 
+// requestView is a request that was stored, as -o json prints it.
+type requestView struct {
+	Definition string `json:"definition"`
+	ID         string `json:"id"`
+	Request    string `json:"request"`
+	Reason     string `json:"reason"`
+	By         string `json:"by"`
+	Requested  bool   `json:"requested"`
+}
+
+// signalView is a signal that was sent, as -o json prints it.
+type signalView struct {
+	Definition string `json:"definition"`
+	ID         string `json:"id"`
+	Signal     string `json:"signal"`
+	MessageID  string `json:"message_id"`
+	Requested  bool   `json:"requested"`
+}
+
+// decisionView is a decision that was sent, as -o json prints it.
+type decisionView struct {
+	Definition string `json:"definition"`
+	ID         string `json:"id"`
+	Step       string `json:"step"`
+	Approved   bool   `json:"approved"`
+	Reason     string `json:"reason"`
+	By         string `json:"by"`
+	Requested  bool   `json:"requested"`
+}
+
 // operation makes a command of an operation.
 func (a *app) operation(o operation) *cobra.Command {
 	var reason, by string
@@ -45,9 +75,7 @@ func (a *app) operation(o operation) *cobra.Command {
 				return err
 			}
 			if a.json() {
-				return a.printJSON(map[string]any{
-					"definition": key.Definition, "id": key.ID, "request": o.use, "reason": reason, "by": by, "requested": true,
-				})
+				return a.printJSON(requestView{key.Definition, key.ID, o.use, reason, by, true})
 			}
 			a.printf("%s: %s\n", key, o.done)
 			return nil
@@ -167,9 +195,7 @@ func (a *app) signal() *cobra.Command {
 				return err
 			}
 			if a.json() {
-				return a.printJSON(map[string]any{
-					"definition": key.Definition, "id": key.ID, "signal": args[2], "message_id": id, "requested": true,
-				})
+				return a.printJSON(signalView{key.Definition, key.ID, args[2], id, true})
 			}
 			a.printf("%s: signal %s sent\n", key, args[2])
 			return nil
@@ -207,10 +233,7 @@ func (a *app) approve() *cobra.Command {
 				return err
 			}
 			if a.json() {
-				return a.printJSON(map[string]any{
-					"definition": token.Key.Definition, "id": token.Key.ID, "step": token.Step,
-					"approved": !reject, "reason": reason, "by": by, "requested": true,
-				})
+				return a.printJSON(decisionView{token.Key.Definition, token.Key.ID, token.Step, !reject, reason, by, true})
 			}
 			a.printf("%s: %s %s\n", token.Key, token.Step, map[bool]string{false: "approved", true: "rejected"}[reject])
 			return nil

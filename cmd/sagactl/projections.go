@@ -118,6 +118,12 @@ func (a *app) showModelStatus(s modelStatus) error {
 	return w.Flush()
 }
 
+// rebuildView is what projections rebuild prints with -o json.
+type rebuildView struct {
+	Generation string `json:"generation"`
+	Done       bool   `json:"done"`
+}
+
 func (a *app) projectionsRebuild() *cobra.Command {
 	var wait bool
 	var why string
@@ -147,7 +153,7 @@ func (a *app) projectionsRebuild() *cobra.Command {
 			}
 			switch {
 			case a.json():
-				return a.printJSON(map[string]any{"generation": next, "done": wait})
+				return a.printJSON(rebuildView{next, wait})
 			case wait:
 				a.printf("the read models are %s now, built in %v\n", next, short(time.Since(begun)))
 			default:
@@ -187,6 +193,12 @@ func (a *app) awaitRebuild(ctx context.Context, m *modelled, generation string) 
 	}
 }
 
+// verificationView is what projections verify prints with -o json.
+type verificationView struct {
+	Verification projections.Verification `json:"verification"`
+	Differences  []projections.Difference `json:"differences"`
+}
+
 func (a *app) projectionsVerify() *cobra.Command {
 	var repair bool
 	var most int
@@ -195,7 +207,7 @@ func (a *app) projectionsVerify() *cobra.Command {
 		Short: "Compare the read models with the streams",
 		Long: "Verify reads all streams and compares them with the read models: every summary, every index, every total. Sagas may go on " +
 			"meanwhile. With --repair it writes what the streams tell. The exit code is 1 if something differs and was not repaired.\n\n" +
-			"With -o json: verification (generation, sagas, records, differences, repaired, took_ns) and differences (shard, saga, what, name, want, have).",
+			"With -o json: verification (generation, sagas, records, differences, repaired, took_ns), differences (shard, saga, what, name, want, have).",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			m, err := a.modelled(cmd.Context(), nil)
 			if err != nil {
@@ -230,7 +242,7 @@ func (a *app) projectionsVerify() *cobra.Command {
 
 func (a *app) showVerification(v projections.Verification, found []projections.Difference) error {
 	if a.json() {
-		return a.printJSON(map[string]any{"verification": v, "differences": found})
+		return a.printJSON(verificationView{v, found})
 	}
 	for _, d := range found {
 		a.printf("shard %s: %s %s %s\n  streams: %s\n  Redis:   %s\n", d.Shard, d.Saga, d.What, d.Name, clip(d.Want, 400), clip(d.Have, 400))

@@ -22,6 +22,14 @@ type startFlags struct {
 	deadline        time.Duration
 }
 
+// startView is what start prints with -o json.
+type startView struct {
+	Definition string `json:"definition"`
+	ID         string `json:"id"`
+	Run        string `json:"run"`
+	Existing   bool   `json:"existing"`
+}
+
 func (a *app) start() *cobra.Command {
 	var f startFlags
 	cmd := &cobra.Command{
@@ -83,7 +91,7 @@ func (a *app) runStart(ctx context.Context, definition string, f startFlags) err
 		return a.showEnd(ctx, c, key)
 	}
 	if a.json() {
-		return a.printJSON(map[string]any{"definition": key.Definition, "id": key.ID, "run": started.Run, "existing": started.Existing})
+		return a.printJSON(startView{key.Definition, key.ID, started.Run, started.Existing})
 	}
 	verb := "started"
 	if started.Existing {

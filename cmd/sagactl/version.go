@@ -9,6 +9,13 @@ import (
 	"github.com/jetsaga/jetsaga/streams"
 )
 
+// versionView is what version prints with -o json.
+type versionView struct {
+	Sagactl string `json:"sagactl"`
+	Go      string `json:"go"`
+	Minimum string `json:"nats_server_minimum"`
+}
+
 func (a *app) version() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
@@ -20,9 +27,7 @@ func (a *app) version() *cobra.Command {
 				version = info.Main.Version
 			}
 			if a.json() {
-				return a.printJSON(map[string]string{
-					"sagactl": version, "go": runtime.Version(), "nats_server_minimum": streams.MinServerVersion,
-				})
+				return a.printJSON(versionView{version, runtime.Version(), streams.MinServerVersion})
 			}
 			a.printf("sagactl %s, %s, needs nats-server %s or newer\n", version, runtime.Version(), streams.MinServerVersion)
 			return nil
