@@ -129,16 +129,17 @@ func (r *Reader) Count(ctx context.Context, q Query) (int64, error) {
 		return n, err
 	}
 	var n int64
-	for {
-		page, err := r.List(ctx, q)
-		if err != nil {
-			return 0, err
+	err = r.read(ctx, func(m *models) error {
+		n = 0
+		for w := m.walk(&q, nil); ; {
+			wanted, last, err := m.wanted(ctx, w, &q, q.Limit)
+			if err != nil || last == nil {
+				return err
+			}
+			n += int64(len(wanted))
 		}
-		n += int64(len(page.Sagas))
-		if q.Cursor = page.Next; q.Cursor == "" {
-			return n, nil
-		}
-	}
+	})
+	return n, err
 }
 
 // countIndexes adds up how many members of indexes are within the query's time.

@@ -113,3 +113,27 @@ func pages(t *testing.T, r *projections.Reader, rdb *redis.Client, q projections
 	}
 	return (spent(t, rdb) - before) / pages, time.Since(from) / pages
 }
+
+func TestACountIsOfOneGeneration(t *testing.T) {
+	const sagas = 2500 // of which a page has a thousand
+	rdb := testutil.Redis(t).Client(t)
+	if err := projections.Fill(t.Context(), rdb, "default", sagas, func(i int) *projections.Summary {
+		at := time.Date(2026, 1, 1, 0, 0, i, 0, time.UTC)
+		return &projections.Summary{Key: saga.Key{Definition: "order", ID: strconv.Itoa(i)}, Status: saga.StatusCompleted,
+			Attributes: map[string]string{"customer": "c"}, StartedAt: at, UpdatedAt: at}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	r := projections.NewReader(rdb, "default")
+	q := projections.Query{Definition: "order", Attributes: map[string]string{"customer": "c"}}
+	if n, err := r.Count(t.Context(), q); err != nil || n != sagas {
+		t.Fatalf("counted %d, %v; want %d", n, err, sagas)
+	}
+	// Another takes its place when a part was counted.
+	switching := &before{names: []string{"hmget"}, f: func() { rdb.HSet(t.Context(), modelsMarker, "current", "zzzz-a") }}
+	switching.pass.Store(1)
+	rdb.AddHook(switching)
+	if n, err := r.Count(t.Context(), q); err != nil || n != 0 {
+		t.Errorf("counted %d, %v; want none, as the new one has", n, err)
+	}
+}

@@ -50,9 +50,11 @@ type Query struct {
 	Statuses []saga.Status
 	// Attributes are search attributes that a saga has to have, with these values.
 	Attributes map[string]string
-	// A saga has to have been started, and to have changed last, not before From and before To. Zero: any time.
+	// A saga has to have been started, and to have changed last, not before From and before To. Zero: any time. A list looks up
+	// at once the time that it is ordered by; for the other it reads the summaries of all sagas that the rest leaves.
 	StartedFrom, StartedTo, UpdatedFrom, UpdatedTo time.Time
-	// Order is what a list is ordered by, the latest first, or with Ascending the earliest. Default: ByStart.
+	// Order is what a list is ordered by, the latest first, or with Ascending the earliest. Default: ByStart, also where
+	// only UpdatedFrom or UpdatedTo are set, which [ByUpdate] answers sooner.
 	Order     Order
 	Ascending bool
 	// Limit is how many sagas a page has at most: up to [MaxLimit]. Default: [DefaultLimit].
@@ -201,7 +203,7 @@ func (r *Reader) Get(ctx context.Context, key saga.Key) (s Summary, ok bool, err
 }
 
 // List gives a page of the sagas that a query wants. The errors are [*QueryError], [*NotReadyError] and those of Redis.
-func (r *Reader) List(ctx context.Context, q Query) (Page, error) { //nolint:gocognit // one page is one loop over what the index gives
+func (r *Reader) List(ctx context.Context, q Query) (Page, error) {
 	q, err := q.withDefaults()
 	if err != nil {
 		return Page{}, err
@@ -215,27 +217,15 @@ func (r *Reader) List(ctx context.Context, q Query) (Page, error) { //nolint:goc
 		page = Page{}
 		w := m.walk(&q, from)
 		for len(page.Sagas) < q.Limit {
-			found, err := w.next(ctx, q.Limit-len(page.Sagas))
+			wanted, last, err := m.wanted(ctx, w, &q, q.Limit-len(page.Sagas))
 			if err != nil {
 				return err
 			}
-			if len(found) == 0 {
+			if last == nil {
 				return nil
 			}
-			keys := make([]saga.Key, len(found))
-			for i, p := range found {
-				keys[i] = keyOf(p.Member)
-			}
-			summaries, err := m.summaries(ctx, keys)
-			if err != nil {
-				return err
-			}
-			for _, key := range keys {
-				if s := summaries[key]; s.readable() && q.matches(s) {
-					page.Sagas = append(page.Sagas, *s)
-				}
-			}
-			page.Next = found[len(found)-1].cursor()
+			page.Sagas = append(page.Sagas, wanted...)
+			page.Next = last.cursor()
 		}
 		return nil
 	})
@@ -243,6 +233,28 @@ func (r *Reader) List(ctx context.Context, q Query) (Page, error) { //nolint:goc
 		page.Next = ""
 	}
 	return page, err
+}
+
+// wanted gives those that a query wants of the next places of a walk, most at most, and the last of these; nil at the end.
+func (m *models) wanted(ctx context.Context, w *walk, q *Query, most int) (wanted []Summary, last *place, err error) {
+	found, err := w.next(ctx, most)
+	if err != nil || len(found) == 0 {
+		return nil, nil, err
+	}
+	keys := make([]saga.Key, len(found))
+	for i, p := range found {
+		keys[i] = keyOf(p.Member)
+	}
+	summaries, err := m.summaries(ctx, keys)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, key := range keys {
+		if s := summaries[key]; s.readable() && q.matches(s) {
+			wanted = append(wanted, *s)
+		}
+	}
+	return wanted, &found[len(found)-1], nil
 }
 
 // place is a saga's place in an order.

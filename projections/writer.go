@@ -331,10 +331,15 @@ func (c *recent) put(member string, s *Summary) {
 
 // Poisoned gives the records that were set aside and concern the sagas of the current read models, at most limit.
 func (r *Reader) Poisoned(ctx context.Context, limit int) ([]Poison, error) {
-	m, _, err := r.current(ctx)
-	if err != nil {
-		return nil, err
-	}
+	var list []Poison
+	err := r.read(ctx, func(m *models) (err error) {
+		list, err = m.poisoned(ctx, limit)
+		return err
+	})
+	return list, err
+}
+
+func (m *models) poisoned(ctx context.Context, limit int) ([]Poison, error) {
 	var list []Poison
 	for s := range shard.Count {
 		values, err := m.rdb.HVals(ctx, m.keys.prefix(shard.Shard(s))+"poison").Result()
