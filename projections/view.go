@@ -125,7 +125,7 @@ func NewViewProjector(conf ProjectorConfig, v View) (*Projector, error) {
 	}
 	namespace := conf.Source.Namespace()
 	k := kind{
-		what: "view " + v.Name, marker: viewMarker(namespace, v.Name), feeds: "view-" + v.Name + "-",
+		what: "view " + v.Name, marker: viewMarker(namespace, v.Name), feeds: viewFeeds + v.Name + "-",
 		form: form{modelFormat, v.Version},
 		handler: func(generation, stream string, told func(uint64, int, time.Time)) Handler {
 			return &viewWriter{view: &v, rdb: conf.Redis, namespace: namespace, generation: generation, stream: stream,

@@ -342,22 +342,36 @@ func (r *Reader) Poisoned(ctx context.Context, limit int) ([]Poison, error) {
 func (m *models) poisoned(ctx context.Context, limit int) ([]Poison, error) {
 	var list []Poison
 	for s := range shard.Count {
-		values, err := m.rdb.HVals(ctx, m.keys.prefix(shard.Shard(s))+"poison").Result()
+		some, err := poisonIn(ctx, m.rdb, m.keys.prefix(shard.Shard(s))+"poison")
 		if err != nil {
-			return nil, fmt.Errorf("reading what was set aside: %w", err)
+			return nil, err
 		}
-		for _, value := range values {
-			var p Poison
-			if err := json.Unmarshal([]byte(value), &p); err != nil {
-				return nil, fmt.Errorf("reading what was set aside: %w", err)
-			}
-			p.Key = keyOf(p.Saga)
-			list = append(list, p)
-		}
-		if len(list) >= limit {
+		if list = append(list, some...); len(list) >= limit {
 			break
 		}
 	}
+	return earliest(list, limit), nil
+}
+
+// poisonIn reads what was set aside in one hash.
+func poisonIn(ctx context.Context, rdb redis.UniversalClient, key string) (list []Poison, err error) {
+	values, err := rdb.HVals(ctx, key).Result()
+	if err != nil {
+		return nil, fmt.Errorf("reading what was set aside: %w", err)
+	}
+	for _, value := range values {
+		var p Poison
+		if err := json.Unmarshal([]byte(value), &p); err != nil {
+			return nil, fmt.Errorf("reading what was set aside: %w", err)
+		}
+		p.Key = keyOf(p.Saga)
+		list = append(list, p)
+	}
+	return list, nil
+}
+
+// earliest gives the first of what was set aside, at most limit.
+func earliest(list []Poison, limit int) []Poison {
 	slices.SortFunc(list, func(a, b Poison) int { return a.Time.Compare(b.Time) })
-	return list[:min(limit, len(list))], nil
+	return list[:min(limit, len(list))]
 }

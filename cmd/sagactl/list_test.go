@@ -4,13 +4,19 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/jetsaga/jetsaga/engine"
+	"github.com/jetsaga/jetsaga/projections"
+	"github.com/jetsaga/jetsaga/saga"
 )
 
 // redisURL starts a redis-server, and gives its URL.
@@ -136,6 +142,69 @@ func TestSagasAreListedCountedAndVerified(t *testing.T) {
 	}
 	if code, _, text := w.ctl(t, "list", "--redis", "redis://:secret@127.0.0.1:1/0"); code != exitServer || strings.Contains(text, "secret") {
 		t.Errorf("list without Redis: %d %s", code, text)
+	}
+}
+
+func TestAViewOfTheUsersIsLookedAfter(t *testing.T) {
+	w := newTown(t)
+	url := redisURL(t)
+	ctl := func(args ...string) (int, string, string) {
+		return w.ctl(t, append([]string{"--redis", url, "projections"}, args...)...)
+	}
+	if code, out, _ := ctl("status", "--view", "guests"); code != exitNo || !strings.Contains(out, "no view guests") {
+		t.Errorf("status of no view: %d\n%s", code, out)
+	}
+	if code, _, text := ctl("rebuild", "--view", "guests"); code != exitServer || !strings.Contains(text, "run a projector") {
+		t.Errorf("rebuild of no view: %d\n%s", code, text)
+	}
+	nc, err := nats.Connect(w.server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	rdb := redis.NewClient(must(redis.ParseURL(url)))
+	defer func() { _ = rdb.Close() }()
+	c, err := engine.OpenClient(t.Context(), engine.Config{Conn: nc, Redis: rdb, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := c.View(projections.View{Name: "guests", Apply: func(w *projections.Writes, e projections.Event) error {
+		if _, ok := e.Event.(saga.SagaCompleted); ok {
+			w.Do("SADD", w.Key("all"), e.Key.ID)
+			w.Do("INCR", w.Key("all")) // which Redis refuses
+		}
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- p.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	w.ctl(t, "start", "greet", "--id", "g-1", "--input", `{"name":"you"}`, "--wait")
+	waitFor(t, func() bool {
+		code, out, _ := ctl("status", "--view", "guests")
+		return code == exitOK && strings.Contains(out, "view guests ") && strings.Contains(out, "RECORDS BEHIND") &&
+			strings.Contains(out, "greet/g-1") && strings.Contains(out, "INCR: WRONGTYPE")
+	})
+	code, out, text := ctl("rebuild", "--view", "guests", "--wait", "-o", "json")
+	var built rebuildView
+	if err := json.Unmarshal([]byte(out), &built); err != nil || code != exitOK || !built.Done {
+		t.Fatalf("rebuild: %d, %v\n%s%s", code, err, out, text)
+	}
+	code, out, _ = ctl("status", "--view", "guests", "-o", "json")
+	var s modelStatus
+	if err := json.Unmarshal([]byte(out), &s); err != nil || code != exitOK || s.Current != built.Generation || len(s.Streams) != 4 || s.Sagas != nil {
+		t.Errorf("status: %d, %v, want %s\n%s", code, err, built.Generation, out)
+	}
+	if code, out, _ := ctl("status"); code != exitNo || !strings.Contains(out, "--view tells: guests\n") {
+		t.Errorf("status of the read models: %d\n%s", code, out)
 	}
 }
 

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -27,8 +29,9 @@ func (a *app) projections() *cobra.Command {
 type modelStatus struct {
 	projections.Generations
 	Streams []streamLag          `json:"streams"`
-	Sagas   int64                `json:"sagas"`
+	Sagas   *int64               `json:"sagas,omitempty"` // of the read models of sagas
 	Poison  []projections.Poison `json:"poison,omitempty"`
+	Views   []string             `json:"views,omitempty"` // that there are beside the read models of sagas
 }
 
 type streamLag struct {
@@ -41,12 +44,16 @@ type streamLag struct {
 const poisonShown = 100
 
 func (a *app) projectionsStatus() *cobra.Command {
-	return &cobra.Command{
+	var view string
+	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Tell how far the read models are",
 		Long: "Status tells which read models there are, how many records of each stream they do not have yet, and what was set aside " +
-			"because it could not be read. Without read models that can be asked the exit code is 1.\n\n" +
-			"With -o json: epoch, current, next, began, why, streams (stream, lag, error), sagas, poison (saga, stream, sequence, commit, reason, time).",
+			"because it could not be read. With --view it tells the same of a view, a read model of your own. Without read models that " +
+			"can be asked the exit code is 1.\n\n" +
+			"With -o json: epoch, current, next, began, why, streams (stream, lag, error), sagas, poison (saga, stream, sequence, commit, " +
+			"reason, time, stack), views (the names of those that there are).",
+		Example: "  sagactl projections status\n  sagactl projections status --view revenue",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			m, err := a.modelled(cmd.Context(), nil)
 			if err != nil {
@@ -55,31 +62,11 @@ func (a *app) projectionsStatus() *cobra.Command {
 			defer m.close()
 			ctx, cancel := a.asking(cmd.Context())
 			defer cancel()
-			r, err := m.Models()
+			s, err := m.status(ctx, view)
 			if err != nil {
 				return err
 			}
-			var s modelStatus
-			if s.Generations, err = r.Generations(ctx); err != nil {
-				return err
-			}
-			source := m.Source()
-			for _, stream := range source.Streams() {
-				l := streamLag{Stream: stream}
-				if l.Lag, err = projections.Lag(ctx, source, stream, s.Current); err != nil {
-					l.Error = err.Error()
-				}
-				s.Streams = append(s.Streams, l)
-			}
-			if s.Current != "" {
-				if s.Sagas, err = r.Count(ctx, projections.Query{}); err != nil {
-					return err
-				}
-				if s.Poison, err = r.Poisoned(ctx, poisonShown); err != nil {
-					return err
-				}
-			}
-			if err := a.showModelStatus(s); err != nil {
+			if err := a.showModelStatus(view, s); err != nil {
 				return err
 			}
 			if s.Current == "" {
@@ -88,16 +75,76 @@ func (a *app) projectionsStatus() *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().StringVar(&view, "view", "", "the name of a view")
+	return cmd
 }
 
-func (a *app) showModelStatus(s modelStatus) error {
+// status tells how far a view is or, where that is empty, the read models of sagas.
+func (m *modelled) status(ctx context.Context, view string) (s modelStatus, err error) {
+	if s.Generations, err = m.generations(ctx, view); err != nil {
+		return s, err
+	}
+	s.Streams = m.lags(ctx, view, cmp.Or(s.Current, s.Next))
+	if view != "" {
+		if s.Current != "" {
+			s.Poison, err = projections.ViewPoisoned(ctx, m.rdb, m.Namespace().Name(), view, poisonShown)
+		}
+		return s, err
+	}
+	if s.Views, err = projections.Views(ctx, m.Source()); err != nil || s.Current == "" {
+		return s, err
+	}
+	r, err := m.Models()
+	if err != nil {
+		return s, err
+	}
+	sagas, err := r.Count(ctx, projections.Query{})
+	if err != nil {
+		return s, err
+	}
+	s.Sagas = &sagas
+	s.Poison, err = r.Poisoned(ctx, poisonShown)
+	return s, err
+}
+
+// lags tells of each stream how much of it a generation does not have yet; of none, where there is no generation.
+func (m *modelled) lags(ctx context.Context, view, generation string) []streamLag {
+	lags, source := []streamLag{}, m.Source()
+	if generation == "" {
+		return lags
+	}
+	for _, stream := range source.Streams() {
+		l := streamLag{Stream: stream}
+		var err error
+		if view == "" {
+			l.Lag, err = projections.Lag(ctx, source, stream, generation)
+		} else {
+			l.Lag, err = projections.ViewLag(ctx, source, stream, view, generation)
+		}
+		if err != nil {
+			l.Error = err.Error()
+		}
+		lags = append(lags, l)
+	}
+	return lags
+}
+
+func (a *app) showModelStatus(view string, s modelStatus) error {
 	if a.json() {
 		return a.printJSON(s)
 	}
-	if s.Current == "" {
+	switch {
+	case s.Current == "" && view != "":
+		a.printf("there is no view %s to ask yet\n", view)
+	case s.Current == "":
 		a.printf("there are no read models to ask yet\n")
-	} else {
-		a.printf("read models %s: %d sagas\n", s.Current, s.Sagas)
+	case view != "":
+		a.printf("view %s %s\n", view, s.Current)
+	default:
+		a.printf("read models %s: %d sagas\n", s.Current, *s.Sagas)
+	}
+	if len(s.Views) > 0 {
+		a.printf("views, of which --view tells: %s\n", strings.Join(s.Views, ", "))
 	}
 	if s.Next != "" {
 		a.printf("%s is being built since %s: %s\n", s.Next, s.Began.Local().Format(timeFormat), s.Why)
@@ -126,12 +173,13 @@ type rebuildView struct {
 
 func (a *app) projectionsRebuild() *cobra.Command {
 	var wait bool
-	var why string
+	var why, view string
 	cmd := &cobra.Command{
 		Use:   "rebuild",
 		Short: "Build the read models anew",
 		Long: "Rebuild has a running projector build the read models anew beside those that are read, and switch to them in one step " +
-			"when they have caught up. One that is under way is not begun again. With --wait it returns when they are read.\n\n" +
+			"when they have caught up. One that is under way is not begun again. With --wait it returns when they are read. With --view " +
+			"it is a view, a read model of your own, that a program which runs it builds anew.\n\n" +
 			"With -o json: generation, done.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			m, err := a.modelled(cmd.Context(), nil)
@@ -142,12 +190,18 @@ func (a *app) projectionsRebuild() *cobra.Command {
 			ctx, cancel := a.asking(cmd.Context())
 			defer cancel()
 			begun := time.Now()
-			next, err := projections.Rebuild(ctx, m.rdb, m.Namespace().Name(), why)
+			what, next := "the read models are", ""
+			if view == "" {
+				next, err = projections.Rebuild(ctx, m.rdb, m.Namespace().Name(), why)
+			} else {
+				what = "view " + view + " is"
+				next, err = projections.RebuildView(ctx, m.rdb, m.Namespace().Name(), view, why)
+			}
 			if err != nil {
 				return err
 			}
 			if wait {
-				if err := a.awaitRebuild(cmd.Context(), m, next); err != nil {
+				if err := m.awaitRebuild(cmd.Context(), view, next); err != nil {
 					return err
 				}
 			}
@@ -155,28 +209,37 @@ func (a *app) projectionsRebuild() *cobra.Command {
 			case a.json():
 				return a.printJSON(rebuildView{next, wait})
 			case wait:
-				a.printf("the read models are %s now, built in %v\n", next, short(time.Since(begun)))
+				a.printf("%s %s now, built in %v\n", what, next, short(time.Since(begun)))
 			default:
 				a.printf("asked for: a running projector builds %s\n", next)
 			}
 			return nil
 		},
 	}
+	cmd.Flags().StringVar(&view, "view", "", "the name of a view")
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until they are read")
 	cmd.Flags().StringVar(&why, "why", "sagactl asked for it", "why, for status and the projector's log")
 	return cmd
 }
 
-// awaitRebuild returns when the generation is read.
-func (a *app) awaitRebuild(ctx context.Context, m *modelled, generation string) error {
+// generations tells which there are, of a view or, where that is empty, of the read models of sagas.
+func (m *modelled) generations(ctx context.Context, view string) (projections.Generations, error) {
+	if view != "" {
+		return projections.ViewGenerations(ctx, m.rdb, m.Namespace().Name(), view)
+	}
 	r, err := m.Models()
 	if err != nil {
-		return err
+		return projections.Generations{}, err
 	}
+	return r.Generations(ctx)
+}
+
+// awaitRebuild returns when the generation is read.
+func (m *modelled) awaitRebuild(ctx context.Context, view, generation string) error {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		g, err := r.Generations(ctx)
+		g, err := m.generations(ctx, view)
 		switch {
 		case err != nil:
 			return err

@@ -1,0 +1,71 @@
+package projections_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/jetsaga/jetsaga/projections"
+	"github.com/jetsaga/jetsaga/saga"
+)
+
+func TestAnOperatorSeesTheStateOfAView(t *testing.T) {
+	s := newSite(t)
+	source := s.client.Source()
+	if names, err := projections.Views(t.Context(), source); err != nil || len(names) != 0 {
+		t.Errorf("before there are any, views are %q, %v", names, err)
+	}
+	if _, err := projections.ViewPoisoned(t.Context(), s.rdb, "default", "per_customer", 10); !isUnready(err) {
+		t.Errorf("what was set aside of no view: %v", err)
+	}
+	s.worker()
+	s.view(projections.View{Name: "per_customer", Apply: func(w *projections.Writes, e projections.Event) error {
+		if _, ok := e.Event.(saga.SagaCompleted); ok {
+			w.Do("SET", w.Key("last"), e.Key.ID)
+			w.Do("HSET", w.Key("last"), e.Key.ID, 1) // of another type
+		}
+		return nil
+	}})
+	s.start(1, 6)
+	state := func() (g projections.Generations, lag uint64) {
+		g, err := projections.ViewGenerations(t.Context(), s.rdb, "default", "per_customer")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g.Current == "" {
+			return g, 1
+		}
+		for _, stream := range source.Streams() {
+			n, err := projections.ViewLag(t.Context(), source, stream, "per_customer", g.Current)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lag += n
+		}
+		return g, lag
+	}
+	all := func(most int) []projections.Poison {
+		list, err := projections.ViewPoisoned(t.Context(), s.rdb, "default", "per_customer", most)
+		if err != nil && !isUnready(err) {
+			t.Fatal(err)
+		}
+		return list
+	}
+	eventually(t, "each order that completed is set aside", func() bool { return len(all(10)) == 5 })
+	eventually(t, "nothing is left to read", func() bool { _, lag := state(); return lag == 0 })
+	list := all(3)
+	if len(list) != 3 || !slices.IsSortedFunc(list, func(a, b projections.Poison) int { return a.Time.Compare(b.Time) }) || list[0].Key.Definition != "order" {
+		t.Errorf("set aside first: %+v", list)
+	}
+	if names, err := projections.Views(t.Context(), source); err != nil || !slices.Equal(names, []string{"per_customer"}) {
+		t.Errorf("the views are %q, %v", names, err)
+	}
+	before, _ := state()
+	next, err := projections.RebuildView(t.Context(), s.rdb, "default", "per_customer", "to see it")
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is built anew", func() bool { g, _ := state(); return g.Current == next && g.Next == "" })
+	if next == before.Current {
+		t.Error("no other generation")
+	}
+}
