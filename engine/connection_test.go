@@ -97,3 +97,26 @@ func TestAWorkerOutlivesTheRefusalOfItsCredentials(t *testing.T) {
 		t.Errorf("afterwards a saga ended as %+v, %v", s, err)
 	}
 }
+
+func TestAConsumerThatIsRemovedUnderAWorkerIsMadeAnew(t *testing.T) {
+	f := newFleet(t)
+	def := threeSteps(t, does("hotel"), saga.RetryPolicy{})
+	f.engine(engine.Config{}, def)
+	client := f.client()
+	if _, err := engine.For(client, def).Run(withPatience(t), "t-1", trip{}); err != nil {
+		t.Fatal(err)
+	}
+	ns := client.Namespace()
+	for _, stream := range ns.Streams() {
+		if err := ns.JetStream().DeleteConsumer(t.Context(), stream, "trip"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := engine.For(client, def).Run(withPatience(t), "t-2", trip{})
+	if err != nil || s.State.Log != "flight hotel car " {
+		t.Errorf("afterwards a saga ended as %+v, %v", s, err)
+	}
+	if history, err := client.History(t.Context(), saga.Key{Definition: "trip", ID: "t-1"}); err != nil || len(history) != 3 {
+		t.Errorf("a saga that had ended has %d commits, %v", len(history), err)
+	}
+}

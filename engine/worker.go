@@ -306,6 +306,9 @@ func (w *worker) keep() {
 			w.heartbeat(now.Add(-streams.HeartbeatEvery / 2))
 			for _, p := range w.pullers {
 				p.CheckSilence(now)
+				if p.Orphaned(now) {
+					w.spawn(func() { w.mend(p) })
+				}
 			}
 			w.slots.lend()
 			if w.ns.Conn().IsClosed() {
@@ -315,6 +318,17 @@ func (w *worker) keep() {
 		case <-w.statuses:
 			w.reconnected()
 		}
+	}
+}
+
+// mend has a puller's consumer made anew if it is gone. It may be that its stream has no leader for a moment.
+func (w *worker) mend(p *streams.Puller) {
+	gone, err := p.Mend(w.ctx)
+	switch {
+	case err != nil && w.ctx.Err() == nil:
+		w.log.Warn("nobody answers requests for commands", "stream", p.Stream(), "error", err)
+	case gone:
+		w.log.Warn("the consumer of a definition's commands was gone, and is made anew", "stream", p.Stream())
 	}
 }
 

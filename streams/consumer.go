@@ -24,26 +24,33 @@ const (
 // consumers creates or verifies the definition's durable consumer on each stream, and gives their name. All
 // workers that know the definition pull from them: they are its queue.
 func (n *Namespace) consumers(ctx context.Context, definition string) (string, error) {
-	name := consumerName(definition)
 	for _, stream := range n.streams {
-		_, err := n.js.CreateOrUpdateConsumer(ctx, stream, jetstream.ConsumerConfig{
-			Durable:       name,
-			Description:   "commands for " + definition,
-			FilterSubject: n.subjects.definition(definition),
-			AckPolicy:     jetstream.AckExplicitPolicy,
-			AckWait:       AckWait,
-			MaxDeliver:    -1, // a command is tried until it is carried out or set aside
-			MaxAckPending: -1, // workers bound what they hold
-			MaxWaiting:    maxWaitingPulls,
-		})
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			return "", fmt.Errorf("definition %q: stream %s: %w", definition, stream, ErrNotFound)
-		}
-		if err != nil {
-			return "", fmt.Errorf("definition %q: its consumer on stream %s: %w", definition, stream, err)
+		if err := n.consumer(ctx, stream, definition); err != nil {
+			return "", err
 		}
 	}
-	return name, nil
+	return consumerName(definition), nil
+}
+
+// consumer creates or verifies the definition's durable consumer on one stream.
+func (n *Namespace) consumer(ctx context.Context, stream, definition string) error {
+	_, err := n.js.CreateOrUpdateConsumer(ctx, stream, jetstream.ConsumerConfig{
+		Durable:       consumerName(definition),
+		Description:   "commands for " + definition,
+		FilterSubject: n.subjects.definition(definition),
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       AckWait,
+		MaxDeliver:    -1, // a command is tried until it is carried out or set aside
+		MaxAckPending: -1, // workers bound what they hold
+		MaxWaiting:    maxWaitingPulls,
+	})
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("definition %q: stream %s: %w", definition, stream, ErrNotFound)
+	}
+	if err != nil {
+		return fmt.Errorf("definition %q: its consumer on stream %s: %w", definition, stream, err)
+	}
+	return nil
 }
 
 // maxWaitingPulls is how many pull requests a consumer keeps: one or two for each worker.

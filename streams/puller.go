@@ -3,6 +3,7 @@ package streams
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Puller asks one stream for the commands of one definition, for one worker. It delivers no more than it was
@@ -17,17 +19,21 @@ import (
 // delivery or the return of slots that found no command. At most one request is under way. It is safe for
 // concurrent use.
 type Puller struct {
-	n        *Namespace
-	subject  string // where to ask
-	stream   string
-	handlers PullHandlers
-	sub      *nats.Subscription
-	inbox    string // of this puller, with its dot; each request adds its number
+	n          *Namespace
+	subject    string // where to ask
+	stream     string
+	definition string
+	handlers   PullHandlers
+	sub        *nats.Subscription
+	inbox      string // of this puller, with its dot; each request adds its number
 
 	mu    sync.Mutex
 	asked uint64    // the number of the last request
 	left  int       // slots still lent to it
 	heard time.Time // when the server last showed that it has the request
+
+	orphaned bool      // no consumer has answered the last request
+	mended   time.Time // when that was last told
 }
 
 // PullHandlers take what a [Puller] brings. Those of one puller are called one after another; they must not block.
@@ -61,7 +67,7 @@ func (n *Namespace) Pull(ctx context.Context, definition string, h PullHandlers)
 	var pullers []*Puller
 	for _, stream := range n.streams {
 		p := &Puller{
-			n: n, stream: stream, handlers: h, inbox: n.nc.NewInbox() + ".",
+			n: n, stream: stream, definition: definition, handlers: h, inbox: n.nc.NewInbox() + ".",
 			subject: n.api + "CONSUMER.MSG.NEXT." + stream + "." + consumer,
 		}
 		p.sub, err = n.nc.Subscribe(p.inbox+"*", p.receive)
@@ -130,6 +136,7 @@ func (p *Puller) receive(m *nats.Msg) {
 		return // of an earlier request
 	}
 	p.heard = time.Now()
+	p.orphaned = status == statusNoResponders || strings.HasPrefix(text, "Consumer Deleted")
 	p.mu.Unlock()
 	switch status {
 	case statusHeartbeat:
@@ -182,6 +189,35 @@ func (p *Puller) CheckSilence(now time.Time) {
 	if silent {
 		p.Abandon(fmt.Errorf("stream %s: the server has lost the pull request", p.stream))
 	}
+}
+
+// mendEvery is how often a puller is found to be orphaned at most.
+const mendEvery = 3 * time.Second
+
+// Orphaned reports whether no consumer has answered the last request, at most every few seconds: then [Puller.Mend] is worth a try.
+func (p *Puller) Orphaned(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.orphaned || now.Sub(p.mended) < mendEvery {
+		return false
+	}
+	p.orphaned, p.mended = false, now
+	return true
+}
+
+// Mend creates the consumer anew that the puller asks, if it is gone, and reports whether it was: someone has removed it, or the
+// stream was restored without. All commands that the stream has are then delivered again; those that were carried out are recognised.
+func (p *Puller) Mend(ctx context.Context) (gone bool, _ error) {
+	ctx, cancel := withTimeout(ctx)
+	defer cancel()
+	_, err := p.n.js.Consumer(ctx, p.stream, consumerName(p.definition))
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return true, p.n.consumer(ctx, p.stream, p.definition)
+	}
+	if err != nil {
+		return false, fmt.Errorf("definition %q: its consumer on stream %s: %w", p.definition, p.stream, err)
+	}
+	return false, nil
 }
 
 // Abandon ends the request under way, if any, and returns its slots, for the reason given.
