@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,26 @@ import (
 )
 
 func shardOf(definition, id string) string { return shard.Of(definition, id).String() }
+
+func TestAWorkerOfOneSlotServesEveryStream(t *testing.T) {
+	f := newFleet(t)
+	def := threeSteps(t, does("hotel"), saga.RetryPolicy{})
+	f.engine(engine.Config{Slots: 1}, def)
+	client := f.client()
+	ctx := withPatience(t)
+	served := map[string]bool{}
+	for i := 0; len(served) < len(client.Namespace().Streams()); i++ {
+		id := fmt.Sprintf("t-%d", i)
+		home := client.Namespace().Home(saga.Key{Definition: "trip", ID: id})
+		if served[home] {
+			continue
+		}
+		served[home] = true
+		if _, err := engine.For(client, def).Run(ctx, id, trip{}); err != nil {
+			t.Fatalf("%s, on %s: %v", id, home, err)
+		}
+	}
+}
 
 func TestAKnownIDIsRefusedTakenOrRunAgain(t *testing.T) {
 	f := newFleet(t)

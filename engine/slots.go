@@ -8,10 +8,12 @@ import (
 )
 
 // How long slots are lent to a stream. More than one go out for a short time only, so that slots which a quiet
-// stream does not need are soon free for a busy one; one stays out to hear of the next command at once.
+// stream does not need are soon free for a busy one; one stays out to hear of the next command at once, unless it is the last
+// that there is: others wait for it.
 const (
 	lendMany = time.Second
 	lendOne  = 30 * time.Second
+	lendLast = 250 * time.Millisecond
 )
 
 // A worker whose slots are all in use gets them back one by one. It waits until there are enough for a loan to be worth
@@ -113,11 +115,15 @@ func (s *slots) lend() {
 		s.lentAt = now
 		s.turn = (s.turn + 1) % len(s.shares)
 	}
+	one := lendOne
+	if s.free == 0 {
+		one = lendLast
+	}
 	s.mu.Unlock()
 	for _, l := range loans {
 		expires := lendMany
 		if l.n == 1 {
-			expires = lendOne
+			expires = one
 		}
 		s.request(l.puller, l.n, expires)
 	}
