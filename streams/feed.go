@@ -35,7 +35,7 @@ const headerPin = "Nats-Pin-Id"
 // statusPinLost tells that another member is active, from nats-server's server/consumer.go.
 const statusPinLost = "423"
 
-// DefaultFeedBatch is how many records a feed hands over at a time, at most.
+// DefaultFeedBatch is how many records a feed hands over at a time, at most: fewer where they are large.
 const DefaultFeedBatch = 4096
 
 // FeedConfig says what a feed reads.
@@ -290,6 +290,8 @@ type session struct {
 
 	asked uint64    // the number of the last request
 	left  int       // messages still to come for it
+	fresh bool      // none has come
+	large bool      // the next message is larger than the last request allowed, as from before the server's limit was lowered
 	heard time.Time // when the server last showed that it is there
 	lost  error     // why no further message comes
 
@@ -297,6 +299,7 @@ type session struct {
 	last    uint64 // the stream's sequence of the last message
 	reply   string // of the last record handed over
 	waiting []Record
+	size    int    // their bytes
 	replies string // of the last message, which is waiting or no record
 	acked   string // the last that was acknowledged
 	pending uint64
@@ -320,6 +323,7 @@ const feedPull = 5 * time.Second
 
 type pullRequest struct {
 	Batch     int           `json:"batch"`
+	MaxBytes  int           `json:"max_bytes,omitempty"`
 	Expires   time.Duration `json:"expires,omitempty"`
 	NoWait    bool          `json:"no_wait,omitempty"`
 	Heartbeat time.Duration `json:"idle_heartbeat,omitempty"`
@@ -328,10 +332,14 @@ type pullRequest struct {
 }
 
 func (s *session) pull(batch int) error {
+	bytes := s.f.n.bytesFor(batch)
+	if s.large {
+		batch, bytes = 1, 0
+	}
 	s.asked++
-	s.left = batch
+	s.left, s.fresh, s.large = batch, true, false
 	return s.request(strconv.FormatUint(s.asked, 10), pullRequest{
-		Batch: batch, Expires: feedPull, Heartbeat: heartbeatWithin(feedPull), Group: feedGroup, Pin: s.f.pin,
+		Batch: batch, MaxBytes: bytes, Expires: feedPull, Heartbeat: heartbeatWithin(feedPull), Group: feedGroup, Pin: s.f.pin,
 	})
 }
 
@@ -361,7 +369,7 @@ func (s *session) status(m *nats.Msg) (is bool) {
 	if !is {
 		return false
 	}
-	status := m.Header.Get(statusHeader)
+	status, text := m.Header.Get(statusHeader), m.Header.Get("Description")
 	switch {
 	case status == statusPinLost:
 		s.f.pin, s.left, s.lost = "", 0, errPinLost
@@ -371,11 +379,13 @@ func (s *session) status(m *nats.Msg) (is bool) {
 		// of an earlier request, or a renewal that found nothing
 	case status == statusExpired || status == statusNoBody:
 		s.left = 0
+	case strings.HasPrefix(text, textBatchDone):
+		s.left = 0
+	case strings.HasPrefix(text, textBytesDone):
+		s.left, s.large = 0, s.fresh
 	default: // the consumer or its leader is gone, or a limit of the server's was met
 		s.left = 0
-		if text := m.Header.Get("Description"); !strings.Contains(text, "Batch Completed") {
-			s.lost = fmt.Errorf("stream %s: pull ended: %s %s", s.f.stream, status, text)
-		}
+		s.lost = fmt.Errorf("stream %s: pull ended: %s %s", s.f.stream, status, text)
 	}
 	return true
 }
@@ -444,7 +454,7 @@ func (s *session) loop(ctx context.Context, work chan<- FeedBatch, results <-cha
 			}
 			busy = false
 		case hand <- FeedBatch{Records: s.waiting, Pending: s.pending + uint64(len(s.messages))}:
-			busy, quiet, s.reply, s.waiting, handed = true, false, s.replies, nil, time.Now()
+			busy, quiet, s.reply, s.waiting, s.size, handed = true, false, s.replies, nil, 0, time.Now()
 		case m := <-s.messages:
 			if err := s.take(m, begun); err != nil {
 				return err
@@ -464,7 +474,7 @@ func (s *session) loop(ctx context.Context, work chan<- FeedBatch, results <-cha
 			}
 		}
 		// A batch at a time, and the next is asked for while the one before is with the handler.
-		if begun && s.left == 0 && len(s.waiting)+len(s.messages) < s.f.conf.Batch {
+		if begun && s.left == 0 && len(s.waiting)+len(s.messages) < s.f.conf.Batch && s.size < pullBytes {
 			if err := s.pull(s.f.conf.Batch); err != nil {
 				return err
 			}
@@ -511,7 +521,7 @@ func (s *session) take(m *nats.Msg, begun bool) error {
 		s.f.pin = pin // it was lost meanwhile: someone else may have moved the consumer
 		return errDisorder
 	}
-	s.left = max(s.left-1, 0)
+	s.left, s.fresh = max(s.left-1, 0), false
 	a, err := parseAck(m.Reply)
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", s.f.stream, err)
@@ -522,6 +532,7 @@ func (s *session) take(m *nats.Msg, begun bool) error {
 	s.next, s.last, s.pending, s.replies = s.next+1, a.stream, a.pending, m.Reply
 	if r, ok := s.f.n.newRecord(m.Subject, m.Header, m.Data, a.stream, a.at); ok {
 		s.waiting = append(s.waiting, r)
+		s.size += len(r.Data)
 	}
 	return nil
 }

@@ -30,6 +30,8 @@ type Puller struct {
 	mu    sync.Mutex
 	asked uint64    // the number of the last request
 	left  int       // slots still lent to it
+	fresh bool      // none of them is filled
+	large bool      // the next message is larger than the last request allowed, as from before the server's limit was lowered
 	heard time.Time // when the server last showed that it has the request
 
 	orphaned bool      // no consumer has answered the last request
@@ -50,6 +52,25 @@ const (
 	statusHeartbeat = "100"
 	statusExpired   = "408"
 )
+
+// Texts of statuses that end a pull request whose messages or bytes were had. Between them, they bound what is on its way: a
+// server closes a connection that is slow to take 64 MiB (MAX_PENDING_SIZE).
+const (
+	textBatchDone = "Batch Completed"
+	textBytesDone = "Message Size Exceeds MaxBytes"
+)
+
+// pullBytes is how many bytes a request has the server send, at most.
+const pullBytes = 8 << 20
+
+// bytesFor gives the bound for a request for so many messages: room for any message; 0, none, where they cannot be more anyway.
+func (n *Namespace) bytesFor(messages int) int {
+	largest := int(n.nc.MaxPayload()) + headerAllowance
+	if messages <= pullBytes/largest {
+		return 0
+	}
+	return max(pullBytes, largest)
+}
 
 // A waiting request is confirmed by heartbeats, so that one that was lost with a server is noticed.
 const (
@@ -89,19 +110,25 @@ func (p *Puller) Stream() string { return p.stream }
 // Request lends slots to the server until they are filled or the time has passed. The caller makes no second
 // request before the first has come to its end.
 func (p *Puller) Request(slots int, expires time.Duration) error {
-	body, err := json.Marshal(struct {
-		Batch     int           `json:"batch"`
-		Expires   time.Duration `json:"expires"`
-		Heartbeat time.Duration `json:"idle_heartbeat,omitempty"`
-	}{slots, expires, heartbeatWithin(expires)})
-	if err != nil {
-		return err
-	}
+	bytes := p.n.bytesFor(slots)
 	p.mu.Lock()
+	if p.large {
+		bytes = 0
+	}
 	p.asked++
-	p.left, p.heard = slots, time.Now()
+	p.left, p.fresh, p.large, p.heard = slots, true, false, time.Now()
 	inbox := p.inbox + strconv.FormatUint(p.asked, 10)
 	p.mu.Unlock()
+	body, err := json.Marshal(struct {
+		Batch     int           `json:"batch"`
+		MaxBytes  int           `json:"max_bytes,omitempty"`
+		Expires   time.Duration `json:"expires"`
+		Heartbeat time.Duration `json:"idle_heartbeat,omitempty"`
+	}{slots, bytes, expires, heartbeatWithin(expires)})
+	if err != nil {
+		p.Abandon(err)
+		return err
+	}
 	if !p.n.nc.IsConnected() {
 		// Kept back, the request would be the first thing that a server hears when it is back.
 		p.Abandon(nats.ErrDisconnected)
@@ -137,10 +164,11 @@ func (p *Puller) receive(m *nats.Msg) {
 	}
 	p.heard = time.Now()
 	p.orphaned = status == statusNoResponders || strings.HasPrefix(text, "Consumer Deleted")
+	p.large = p.fresh && strings.HasPrefix(text, textBytesDone)
 	p.mu.Unlock()
-	switch status {
-	case statusHeartbeat:
-	case statusExpired:
+	switch {
+	case status == statusHeartbeat:
+	case status == statusExpired, strings.HasPrefix(text, textBatchDone), strings.HasPrefix(text, textBytesDone):
 		p.Abandon(nil)
 	default:
 		p.Abandon(fmt.Errorf("stream %s: pull ended: %s %s", p.stream, status, text))
@@ -154,6 +182,7 @@ func (p *Puller) command(m *nats.Msg) {
 	lent := p.left > 0
 	if lent {
 		p.left--
+		p.fresh = false
 	}
 	p.mu.Unlock()
 	if err == nil && m.Header.Get(HeaderHistoric) != "" {

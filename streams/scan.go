@@ -27,8 +27,17 @@ func (n *Namespace) Scan(ctx context.Context, stream string, see func(Record) er
 	if err != nil {
 		return fault(err)
 	}
-	for left := info.NumPending; left > 0; {
-		batch, err := c.Fetch(int(min(left, DefaultFeedBatch)), jetstream.FetchMaxWait(scanIdle))
+	for left, large := info.NumPending, false; left > 0; {
+		most := int(min(left, DefaultFeedBatch))
+		bytes := n.bytesFor(most)
+		opts := []jetstream.FetchOpt{jetstream.FetchMaxWait(scanIdle)}
+		if large {
+			most, bytes = 1, 0
+		}
+		if bytes > 0 {
+			opts = append(opts, jetstream.FetchMaxBytes(bytes))
+		}
+		batch, err := c.Fetch(most, opts...)
 		if err != nil {
 			return fault(err)
 		}
@@ -48,9 +57,10 @@ func (n *Namespace) Scan(ctx context.Context, stream string, see func(Record) er
 		if err := batch.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) {
 			return fault(err)
 		}
-		if got == 0 {
+		if got == 0 && bytes == 0 {
 			return fault(nats.ErrTimeout)
 		}
+		large = got == 0                         // the next may be larger than the request allowed, as from before the server's limit was lowered
 		left = min(left-min(got, left), pending) // what was purged meanwhile does not come
 	}
 	return ctx.Err()
