@@ -75,15 +75,20 @@ func permanent(err error) error {
 	return err
 }
 
-// guardPatience bounds what the guard is told: after it, the lease has run out.
-const guardPatience = idempotency.DefaultLease
+// guardPatience bounds what the guard is told: after it, the lease has run out. A stop waits for guardFarewell at most: whoever
+// goes on with the saga would have to wait for the lease's end, and then repeat the effect.
+const (
+	guardPatience = idempotency.DefaultLease
+	guardFarewell = 3 * time.Second
+)
 
 // tellGuard tells the guard what came of an attempt, until it has heard, refuses, or it is too late.
 func (w *worker) tellGuard(key saga.Key, tell func(ctx context.Context) error) {
-	ctx, cancel := context.WithTimeout(w.ctx, guardPatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), guardPatience)
 	defer cancel()
+	defer context.AfterFunc(w.ctx, func() { time.AfterFunc(guardFarewell, cancel) })()
 	err := untilDone(ctx, func() error { return permanent(tell(ctx)) }, nil)
-	if err != nil && w.ctx.Err() == nil {
+	if err != nil {
 		w.log.Warn("the guard of a step does not know what came of it; should the step run again, it will have its effect again",
 			"saga", key.String(), "error", err)
 	}

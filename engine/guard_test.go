@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/jetsaga/jetsaga/engine"
+	"github.com/jetsaga/jetsaga/projections/idempotency"
 	"github.com/jetsaga/jetsaga/saga"
 	"github.com/jetsaga/jetsaga/testutil"
 )
@@ -101,6 +102,44 @@ func TestAGuardedStepIsNotRunAgainOnceItsGuardKnowsTheResult(t *testing.T) {
 	in := until(ctx, t, f.client(), key, func(in *saga.Instance) bool { return in.Ended() && in.Version > history[len(history)-1].Version })
 	if in.Status != saga.StatusCompleted || ran.Load() != 1 || !strings.Contains(string(in.State.JSON()), "flight hotel car ") {
 		t.Errorf("%s with %s; the step ran %d times, want once", in.Status, in.State.JSON(), ran.Load())
+	}
+}
+
+// What the guard of a step is told of an attempt is told in spite of a stop, so that the next worker neither waits nor repeats it.
+func TestAStopTellsTheGuardWhatCameOfTheStep(t *testing.T) {
+	for name, result := range map[string]func(ctx context.Context) error{
+		"done":   func(context.Context) error { return nil },
+		"failed": func(ctx context.Context) error { return ctx.Err() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFleet(t)
+			rdb := testutil.Redis(t).Client(t)
+			begun := make(chan struct{})
+			var ran atomic.Int64
+			def := guardedTrip(func(ctx context.Context, s *trip) error {
+				s.Log += "hotel "
+				if ran.Add(1) > 1 {
+					return nil
+				}
+				close(begun)
+				<-ctx.Done()
+				return result(ctx)
+			})
+			first := f.engine(engine.Config{Redis: rdb, NoProjector: true}, def)
+			sagas := engine.For(f.client(), def)
+			if _, err := sagas.Start(t.Context(), "t-1", trip{}); err != nil {
+				t.Fatal(err)
+			}
+			receive(t, begun)
+			first.Stop()
+			f.engine(engine.Config{Redis: rdb, NoProjector: true}, def)
+			ctx, cancel := context.WithTimeout(t.Context(), idempotency.DefaultLease/2)
+			defer cancel()
+			state, err := sagas.Wait(ctx, "t-1")
+			if err != nil || state.State.Log != "flight hotel car " || (ran.Load() == 1) != (name == "done") {
+				t.Errorf("got %+v, %v; the step ran %d times", state, err, ran.Load())
+			}
+		})
 	}
 }
 
