@@ -253,17 +253,21 @@ const attemptTimeout = 2 * time.Second
 
 // retry repeats a call while the server does not answer, until ctx ends.
 func (c *Client) retry(ctx context.Context, f func(ctx context.Context) error) error {
-	attempt := func() error {
+	return c.retryLong(ctx, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 		defer cancel()
 		return f(ctx)
-	}
-	err := attempt()
+	})
+}
+
+// retryLong is retry for what takes many answers, and bounds the wait for each itself.
+func (c *Client) retryLong(ctx context.Context, f func(ctx context.Context) error) error {
+	err := f(ctx)
 	if err == nil || !unanswered(err) {
 		return err
 	}
 	return untilDone(ctx, func() error {
-		if err = attempt(); err != nil && (!unanswered(err) || ctx.Err() != nil) {
+		if err = f(ctx); err != nil && (!unanswered(err) || ctx.Err() != nil) {
 			return backoff.Permanent(err)
 		}
 		return err
@@ -366,7 +370,7 @@ func (c *Client) History(ctx context.Context, key saga.Key) ([]saga.Commit, erro
 		return nil, err
 	}
 	var commits []saga.Commit
-	err := c.retry(ctx, func(ctx context.Context) (err error) {
+	err := c.retryLong(ctx, func(ctx context.Context) (err error) {
 		commits, err = c.log.History(ctx, key)
 		return err
 	})

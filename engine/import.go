@@ -45,7 +45,7 @@ func (c *Client) Import(ctx context.Context, r io.Reader, refused func(RefusedIm
 			return nil
 		}
 		stored := false
-		err = c.retry(ctx, func(ctx context.Context) (err error) {
+		err = c.retryLong(ctx, func(ctx context.Context) (err error) {
 			some, err := c.ns.Restore(ctx, key, records)
 			stored = stored || some
 			return err

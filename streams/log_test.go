@@ -145,6 +145,32 @@ func TestHistoryGivesEveryCommit(t *testing.T) {
 	}
 }
 
+func TestAHistoryOfLargeCommitsIsReadInPortions(t *testing.T) {
+	ns := ensure(t)
+	revision := uint64(0)
+	const commits, size = 20, 300 << 10
+	pad := strings.Repeat("x", size)
+	for v := uint64(1); v <= commits; v++ {
+		c := started(t)
+		c.Version, c.Events = v, []saga.Event{saga.SagaStarted{Run: "r", State: state(t, `{"a":"`+pad+`"}`)}}
+		var err error
+		if revision, err = ns.Log().Append(t.Context(), key("o-1"), revision, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	requests, err := ns.Conn().SubscribeSync("$JS.API.DIRECT.GET.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = requests.Unsubscribe() }()
+	if history, err := ns.Log().History(t.Context(), key("o-1")); err != nil || len(history) != commits {
+		t.Errorf("%d commits, %v", len(history), err)
+	}
+	if n, _, err := requests.Pending(); err != nil || n != 3 { // of 2 MiB each
+		t.Errorf("%d requests, %v; want 3", n, err)
+	}
+}
+
 // A timer that a commit sets fires at the saga's commands; one that a later commit cancels does not.
 func TestTimersFireUnlessCancelled(t *testing.T) {
 	ns := ensure(t)

@@ -30,16 +30,21 @@ const (
 	headerSequence = "Nats-Sequence"
 	headerSubject  = "Nats-Subject"
 	headerTime     = "Nats-Time-Stamp"
+	headerPending  = "Nats-Num-Pending"
 	statusHeader   = "Status"
 	statusNoBody   = "404"
 	statusEnd      = "204"
 )
 
-// readTimeout bounds one read.
+// readTimeout bounds one read, or one batch of a longer one.
 const readTimeout = 5 * time.Second
 
-// batchSize is how many messages one batched direct get asks for.
-const batchSize = 256
+// batchSize is how many messages one batched direct get asks for, and batchBytes how many bytes: the message that is over them is
+// the last that comes.
+const (
+	batchSize  = 256
+	batchBytes = 2 << 20
+)
 
 // errNotStored tells that a subject has no message where one was looked for.
 var errNotStored = errors.New("no such message")
@@ -167,8 +172,6 @@ func (n *Namespace) back(ctx context.Context, stream string, last stored, steps 
 // between gives the messages of one literal subject from one sequence to another, both included, by batched
 // direct gets. A lagging replica may give fewer; the caller checks.
 func (n *Namespace) between(ctx context.Context, stream, subject string, from, to uint64) ([]stored, error) {
-	ctx, cancel := withTimeout(ctx)
-	defer cancel()
 	inbox := n.nc.NewInbox()
 	answers := make(chan *nats.Msg, batchSize+1) // SubscribeSync would make one for 65,536
 	sub, err := n.nc.ChanSubscribe(inbox, answers)
@@ -180,15 +183,16 @@ func (n *Namespace) between(ctx context.Context, stream, subject string, from, t
 	for from <= to {
 		body, err := json.Marshal(struct {
 			leaderRequest
-			Batch int `json:"batch"`
-		}{leaderRequest{Sequence: max(from, 1), NextFor: subject}, batchSize})
+			Batch    int `json:"batch"`
+			MaxBytes int `json:"max_bytes"`
+		}{leaderRequest{Sequence: max(from, 1), NextFor: subject}, batchSize, batchBytes})
 		if err != nil {
 			return nil, err
 		}
 		if err := n.nc.PublishRequest(n.api+"DIRECT.GET."+stream, inbox, body); err != nil {
 			return nil, err
 		}
-		got, err := readBatch(ctx, answers)
+		got, more, err := readBatch(ctx, answers)
 		if err != nil {
 			return nil, fmt.Errorf("stream %s: reading %s: %w", stream, subject, err)
 		}
@@ -197,7 +201,7 @@ func (n *Namespace) between(ctx context.Context, stream, subject string, from, t
 				messages = append(messages, m)
 			}
 		}
-		if len(got) < batchSize {
+		if !more {
 			break
 		}
 		from = got[len(got)-1].Sequence + 1
@@ -205,25 +209,27 @@ func (n *Namespace) between(ctx context.Context, stream, subject string, from, t
 	return messages, nil
 }
 
-// readBatch gathers one batch, which ends with a message of status 204, or 404 where nothing was found.
-func readBatch(ctx context.Context, answers <-chan *nats.Msg) ([]stored, error) {
-	var batch []stored
+// readBatch gathers one batch, which ends with a message of status 204, or 404 where nothing was found. It reports whether there is
+// more behind it.
+func readBatch(ctx context.Context, answers <-chan *nats.Msg) (batch []stored, more bool, _ error) {
+	ctx, cancel := withTimeout(ctx)
+	defer cancel()
 	for {
 		var m *nats.Msg
 		select {
 		case m = <-answers:
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, false, ctx.Err()
 		}
 		if m.Header.Get(statusHeader) == statusEnd {
-			return batch, nil
+			return batch, len(batch) > 0 && m.Header.Get(headerPending) != "0", nil
 		}
 		one, err := parseDirect(m)
 		if errors.Is(err, errNotStored) {
-			return batch, nil
+			return batch, false, nil
 		}
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		batch = append(batch, one)
 	}

@@ -121,11 +121,10 @@ func (n *Namespace) lastOfEach(ctx context.Context, stream string, subjects []st
 }
 
 func (n *Namespace) multiLast(ctx context.Context, stream string, subjects []string) ([]stored, error) {
-	ctx, cancel := withTimeout(ctx)
-	defer cancel()
 	body, err := json.Marshal(struct {
 		Subjects []string `json:"multi_last"`
-	}{subjects})
+		MaxBytes int      `json:"max_bytes"`
+	}{subjects, batchBytes})
 	if err != nil {
 		return nil, err
 	}
@@ -139,5 +138,6 @@ func (n *Namespace) multiLast(ctx context.Context, stream string, subjects []str
 	if err := n.nc.PublishRequest(n.api+"DIRECT.GET."+stream, inbox, body); err != nil {
 		return nil, err
 	}
-	return readBatch(ctx, answers)
+	got, _, err := readBatch(ctx, answers)
+	return got, err
 }
