@@ -177,6 +177,10 @@ func (in *Instance) clone() *Instance {
 func (in *Instance) size() int {
 	const step, item, entry = 24, 16, 64
 	n := in.State.Size() + step*in.Steps.Len() + entry*(len(in.Blocks)+len(in.Seen)+len(in.Timers)+len(in.Unsettled))
+	for i := range in.Steps.list {
+		e := &in.Steps.list[i]
+		n += len(e.key) + len(e.state.Error) + len(e.state.Failure)
+	}
 	for _, b := range in.Blocks {
 		for i := range b.Items {
 			n += item + b.Items[i].State.Size() + len(b.Items[i].Error)
