@@ -57,20 +57,27 @@ func (n *Namespace) holding(
 	for {
 		select {
 		case err := <-done:
-			if held.Err() == nil || ctx.Err() != nil {
-				release(ctx, bucket, name, revision)
-			}
+			release(ctx, bucket, name, revision)
 			return err
-		case now := <-ticker.C:
-			next, err := bucket.Update(ctx, name, []byte(holder), revision)
+		case <-ticker.C:
+			begun := time.Now()
+			next, err := renew(ctx, bucket, name, holder, revision)
 			switch {
 			case err == nil:
-				revision, renewed = next, now
-			case isConflict(err) || now.Sub(renewed) > leaseFor-leaseRenewal:
+				revision, renewed = next, begun
+			case isConflict(err) || time.Since(renewed) > leaseFor-leaseRenewal:
 				lose()
+				return <-done
 			}
 		}
 	}
+}
+
+// renew renews a lease, or finds in time that it cannot.
+func renew(ctx context.Context, bucket jetstream.KeyValue, name, holder string, revision uint64) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, leaseRenewal)
+	defer cancel()
+	return bucket.Update(ctx, name, []byte(holder), revision)
 }
 
 // release gives a lease back. Where it cannot, the lease runs out.
