@@ -106,7 +106,7 @@ func (w *writer) Apply(ctx context.Context, b Batch) error {
 	}
 	err := w.apply(ctx, b)
 	for try := 1; errors.Is(err, errChanged) && try < rereads; try++ {
-		if _, err = w.Begin(ctx); err == nil {
+		if err = w.beginAgain(ctx); err == nil {
 			err = w.apply(ctx, b)
 		}
 	}
@@ -114,6 +114,20 @@ func (w *writer) Apply(ctx context.Context, b Batch) error {
 		w.told(b.Pending, len(b.Records), b.Records[len(b.Records)-1].Time)
 	}
 	return err
+}
+
+// beginAgain reads anew what a batch is written into. What was lost of it is before the batch: then the error is a [movedError].
+func (w *writer) beginAgain(ctx context.Context) error {
+	before := w.at
+	if _, err := w.Begin(ctx); err != nil {
+		return err
+	}
+	for s, at := range w.at {
+		if at < before[s] {
+			return &movedError{stream: w.stream, shard: s, expected: before[s], found: at}
+		}
+	}
+	return nil
 }
 
 // fold is what becomes of one saga in a batch.
