@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jetsaga/jetsaga/projections"
 	"github.com/jetsaga/jetsaga/saga"
 	"github.com/jetsaga/jetsaga/streams"
 )
@@ -14,7 +15,7 @@ import (
 const (
 	DefaultPurgeRate  = 100
 	DefaultPurgeEvery = 10 * time.Minute
-	DefaultRemember   = 7 * 24 * time.Hour
+	DefaultRemember   = projections.DefaultRemember
 )
 
 // Retention says which sagas are purged from the streams after they have ended, and when. The zero value keeps all for
@@ -26,7 +27,8 @@ type Retention struct {
 	// Archive is where sagas are exported to before they are purged. Default: they are not exported.
 	Archive Archive
 	// Remember is for how long a purged saga is remembered: a Start of its id is refused, and a worker that slept through
-	// it all finds that it is over. At least a second. Default: [DefaultRemember].
+	// it all finds that it is over. At least a second. Read models that were not kept up for as long are built anew, as they
+	// may have missed purges: whatever purges, and every worker, should have the same. Default: [DefaultRemember].
 	Remember time.Duration
 	// Rate is how many sagas are purged in a second, at most. Default: [DefaultPurgeRate].
 	Rate float64

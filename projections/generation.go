@@ -143,13 +143,13 @@ redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'format', ARGV[2], 'version', ARGV
 return 1
 `)
 
-// rebuildScript begins a generation beside the current one, unless one is under construction.
+// rebuildScript begins a generation beside the current one, unless one is under construction that is not to be replaced.
 //
-// KEYS: the marker. ARGV: name of a new generation, now in milliseconds, why.
+// KEYS: the marker. ARGV: name of a new generation, now in milliseconds, why, the one that is to be replaced or empty.
 var rebuildScript = redis.NewScript(`
 if redis.call('EXISTS', KEYS[1]) == 0 then return '' end
 local next = redis.call('HGET', KEYS[1], 'next')
-if next then return next end
+if next and next ~= ARGV[4] then return next end
 redis.call('HSET', KEYS[1], 'next', ARGV[1], 'began', ARGV[2], 'why', ARGV[3])
 return ARGV[1]
 `)
@@ -168,11 +168,11 @@ return 1
 // the current one and switches to it when it has caught up; readers see one or the other. It gives the generation's
 // name; one that is under construction already is not begun again.
 func Rebuild(ctx context.Context, rdb redis.UniversalClient, namespace, why string) (string, error) {
-	return rebuildAt(ctx, rdb, metaKey(namespace), namespace, why)
+	return rebuildAt(ctx, rdb, metaKey(namespace), namespace, why, "")
 }
 
-func rebuildAt(ctx context.Context, rdb redis.UniversalClient, marker, namespace, why string) (string, error) {
-	next, err := rebuildScript.Run(ctx, rdb, []string{marker}, newGeneration(), time.Now().UnixMilli(), why).Text()
+func rebuildAt(ctx context.Context, rdb redis.UniversalClient, marker, namespace, why, replaced string) (string, error) {
+	next, err := rebuildScript.Run(ctx, rdb, []string{marker}, newGeneration(), time.Now().UnixMilli(), why, replaced).Text()
 	if err != nil {
 		return "", fmt.Errorf("%s: asking for a rebuild: %w", marker, err)
 	}

@@ -29,7 +29,13 @@ type ProjectorConfig struct {
 	// Every is how often the projector looks whether a rebuild was asked for or the read models were lost.
 	// Default: 250 ms.
 	Every time.Duration
+	// Remember is for how long purged sagas are remembered, at least: that of the retention. Read models that were not
+	// written for longer may have missed purges, and are built anew. Default: [DefaultRemember].
+	Remember time.Duration
 }
+
+// DefaultRemember is for how long purged sagas are remembered unless a retention says otherwise.
+const DefaultRemember = 7 * 24 * time.Hour
 
 // Projector keeps the read models up with the streams. Any number of projectors may run: of each stream one is active,
 // and when it is gone another goes on within a second. Every write is guarded by how far the stream was read and by the
@@ -97,6 +103,9 @@ func (conf ProjectorConfig) withDefaults() (ProjectorConfig, error) {
 	if conf.Every < 0 {
 		errs = append(errs, fmt.Errorf("projections.ProjectorConfig.Every is %v, must be positive", conf.Every))
 	}
+	if conf.Remember < 0 {
+		errs = append(errs, fmt.Errorf("projections.ProjectorConfig.Remember is %v, must be positive", conf.Remember))
+	}
 	if len(errs) > 0 {
 		return conf, errors.Join(errs...)
 	}
@@ -105,6 +114,9 @@ func (conf ProjectorConfig) withDefaults() (ProjectorConfig, error) {
 	}
 	if conf.Every == 0 {
 		conf.Every = 250 * time.Millisecond
+	}
+	if conf.Remember == 0 {
+		conf.Remember = DefaultRemember
 	}
 	return conf, nil
 }
@@ -117,7 +129,7 @@ func (conf ProjectorConfig) models() kind {
 		handler: func(generation, stream string, told func(uint64, int, time.Time)) Handler {
 			return &writer{
 				models: models{conf.Redis, modelKeys{namespace, generation}}, source: conf.Source,
-				namespace: namespace, stream: stream, log: conf.Logger, told: told,
+				namespace: namespace, stream: stream, log: conf.Logger, told: told, remember: conf.Remember,
 			}
 		},
 		sweep: func(ctx context.Context, keep func(string) bool) error {
@@ -395,7 +407,7 @@ func (p *Projector) lost(ctx context.Context, moved *movedError) {
 	if moved.expected-moved.found <= lostMost {
 		return
 	}
-	if _, err := rebuildAt(ctx, p.conf.Redis, p.kind.marker, p.conf.Source.Namespace(), "Redis was set back"); err != nil {
+	if _, err := rebuildAt(ctx, p.conf.Redis, p.kind.marker, p.conf.Source.Namespace(), "Redis was set back", ""); err != nil {
 		p.conf.Logger.Warn("asking for a rebuild", "error", err)
 	}
 }

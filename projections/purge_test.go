@@ -107,6 +107,54 @@ func TestReadModelsFollowWhatIsPurgedAndWhatComesBack(t *testing.T) {
 	s.clean(sagas)
 }
 
+func TestReadModelsThatSleptThroughPurgesAreBuiltAnew(t *testing.T) {
+	const sagas, failed = 30, 3
+	s := newSite(t)
+	s.worker()
+	project := func(remember time.Duration) (stop func()) {
+		conf := projections.ProjectorConfig{Redis: s.rdb, Source: s.client.Source(), Logger: quiet(), Remember: remember}
+		return s.run(projections.NewProjector(conf))
+	}
+	stop := project(time.Hour)
+	s.start(0, sagas)
+	s.ended(sagas)
+	s.caughtUp()
+	stop()
+	before := s.marker(modelsMarker)["current"]
+	stop = project(time.Hour)
+	s.start(sagas, sagas+1) // which fails, too
+	s.ended(sagas + 1)
+	if after := s.marker(modelsMarker); after["current"] != before || after["next"] != "" {
+		t.Fatalf("they were built anew after a moment: %v", after)
+	}
+	stop()
+	report, err := s.client.Retain(t.Context(), engine.Retention{
+		Rules: []engine.RetentionRule{{Status: saga.StatusCompleted, Keep: time.Nanosecond}}, Remember: time.Second, Rate: 10_000})
+	if err != nil || report.Purged != sagas-failed {
+		t.Fatalf("the report is %+v, %v", report, err)
+	}
+	eventually(t, "the tombstones go", func() bool {
+		left := 0
+		for _, stream := range s.client.Source().Streams() {
+			if err := s.client.Source().Scan(t.Context(), stream, func(r projections.Record) error {
+				if r.Purged {
+					left++
+				}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return left == 0
+	})
+	project(time.Second)
+	eventually(t, "the read models have forgotten what was purged", func() bool { return s.count(projections.Query{}) == failed+1 })
+	s.clean(failed + 1)
+	if after := s.marker(modelsMarker)["current"]; after == before {
+		t.Error("they were not built anew")
+	}
+}
+
 func TestPurgesUnderLoadLeaveTheReadModelsRight(t *testing.T) {
 	sagas := 600
 	if long {

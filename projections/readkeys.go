@@ -13,7 +13,7 @@ import (
 //
 //	jetsaga:{<ns>}:models                      hash    which generation is current
 //	jetsaga:{<ns>:<shard>}:m:<gen>:sagas       hash    <definition>.<id> -> summary
-//	jetsaga:{<ns>:<shard>}:m:<gen>:at          hash    stream -> how far it was read, "repairs" -> their number
+//	jetsaga:{<ns>:<shard>}:m:<gen>:at          hash    stream -> how far it was read; see also repairsField, seenField
 //	jetsaga:{<ns>:<shard>}:m:<gen>:counts      hash    <definition>.<status> -> sagas
 //	jetsaga:{<ns>:<shard>}:m:<gen>:steps       hash    <definition> <step> <outcome> -> attempts, nanoseconds
 //	jetsaga:{<ns>:<shard>}:m:<gen>:poison      hash    <stream> <sequence> -> what could not be decoded

@@ -174,7 +174,7 @@ func (v *View) check() error {
 
 // RebuildView asks for a view to be built anew; see [Rebuild].
 func RebuildView(ctx context.Context, rdb redis.UniversalClient, namespace, name, why string) (string, error) {
-	return rebuildAt(ctx, rdb, viewMarker(namespace, name), namespace, why)
+	return rebuildAt(ctx, rdb, viewMarker(namespace, name), namespace, why, "")
 }
 
 // ReadView calls f with what gives the keys of a view as it is now, again where a new generation took its place

@@ -31,10 +31,12 @@ type writer struct {
 	stream    string
 	log       *slog.Logger
 	told      func(pending uint64, applied int, last time.Time)
+	remember  time.Duration // for how long the stream tells of a purge
 
 	at       map[shard.Shard]uint64 // how far the stream was read, by shard
 	known    recent
 	advanced time.Time
+	noted    time.Time // when it was noted that the stream is being read
 }
 
 // Begin reads how far the stream was read.
@@ -45,6 +47,9 @@ func (w *writer) Begin(ctx context.Context) (uint64, error) {
 	}
 	if w.keys.generation != g.Current && w.keys.generation != g.Next {
 		return 0, errGone
+	}
+	if err := w.missed(ctx); err != nil {
+		return 0, err
 	}
 	w.known = recent{}
 	if w.at, err = w.positions(ctx); err != nil {
@@ -96,13 +101,58 @@ func (w *writer) stands(ctx context.Context) error {
 	return nil
 }
 
+// seenKey and seenField are where it is noted when the stream was read last.
+func (w *writer) seenKey() string   { return w.keys.prefix(w.source.Shards(w.stream)[0]) + "at" }
+func (w *writer) seenField() string { return "seen " + w.stream }
+
+// missed has the read models built anew where the stream was not read for so long that it may have forgotten purges.
+func (w *writer) missed(ctx context.Context) error {
+	seen, err := w.rdb.HGet(ctx, w.seenKey(), w.seenField()).Int64()
+	if errors.Is(err, redis.Nil) {
+		return nil // it was never read
+	}
+	if err != nil {
+		return fmt.Errorf("reading when stream %s was read: %w", w.stream, err)
+	}
+	if time.Since(time.UnixMilli(seen)) < w.remember {
+		return nil
+	}
+	_, err = rebuildAt(ctx, w.rdb, metaKey(w.namespace), w.namespace, "purges may have been missed", w.keys.generation)
+	return err
+}
+
+// noteScript notes it where the generation has not been removed meanwhile.
+//
+// KEYS: at. ARGV: the field, now in milliseconds.
+var noteScript = redis.NewScript(`
+if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
+return 1
+`)
+
+// note notes, from time to time, that the stream is being read.
+func (w *writer) note(ctx context.Context) error {
+	const every, part = time.Minute, 10
+	now := time.Now()
+	if now.Sub(w.noted) < min(every, w.remember/part) {
+		return nil
+	}
+	if err := noteScript.Run(ctx, w.rdb, []string{w.seenKey()}, w.seenField(), now.UnixMilli()).Err(); err != nil {
+		return fmt.Errorf("noting that stream %s is being read: %w", w.stream, err)
+	}
+	w.noted = now
+	return nil
+}
+
 // rereads is how often a batch is begun anew because a summary was changed by other means: a repair, a purge.
 const rereads = 5
 
 // Apply writes a batch.
 func (w *writer) Apply(ctx context.Context, b Batch) error {
 	if len(b.Records) == 0 {
-		return w.stands(ctx)
+		if err := w.stands(ctx); err != nil {
+			return err
+		}
+		return w.note(ctx)
 	}
 	err := w.apply(ctx, b)
 	for try := 1; errors.Is(err, errChanged) && try < rereads; try++ {
@@ -110,10 +160,11 @@ func (w *writer) Apply(ctx context.Context, b Batch) error {
 			err = w.apply(ctx, b)
 		}
 	}
-	if err == nil {
-		w.told(b.Pending, len(b.Records), b.Records[len(b.Records)-1].Time)
+	if err != nil {
+		return err
 	}
-	return err
+	w.told(b.Pending, len(b.Records), b.Records[len(b.Records)-1].Time)
+	return w.note(ctx)
 }
 
 // beginAgain reads anew what a batch is written into. What was lost of it is before the batch: then the error is a [movedError].
