@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"strconv"
 	"testing"
 	"time"
 
@@ -70,6 +71,94 @@ func TestALoopWithoutAnEndStaysBounded(t *testing.T) {
 	}
 	if commands := stored(t, client, "*.cmd"); commands > 5 {
 		t.Errorf("%d commands are stored", commands)
+	}
+}
+
+func TestALoopThatEmitsForEverStaysBoundedAndLosesNothing(t *testing.T) {
+	const keep, readings = 70, 500
+	server := testutil.NATS(t)
+	f := &fleet{t, testutil.Connect(t, server, engine.ConnectOptions()...)}
+	doomed := testutil.Connect(t, server, engine.ConnectOptions()...)
+	enough := make(chan struct{})
+	ahead := make(chan struct{}, keep/2) // how far the loop may be ahead of whoever is told
+	def := saga.Must(saga.Define("read-meter", 1,
+		saga.Loop("readings", func(*meter) bool { return true },
+			saga.Step("read", func(ctx context.Context, m *meter) error {
+				select {
+				case ahead <- struct{}{}:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+				m.Readings++
+				switch m.Readings {
+				case readings / 2:
+					doomed.Close() // and nobody hears of its worker any more
+				case readings:
+					close(enough)
+				case readings + 1:
+					<-ctx.Done() // what is stored is looked at meanwhile
+					return ctx.Err()
+				}
+				return saga.Emit(ctx, "reading", m.Readings)
+			}),
+		).Max(saga.Unlimited).Keep(keep),
+	))
+	crashed, err := engine.New(engine.Config{Conn: doomed, Streams: 1, Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := crashed.Register(def); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- crashed.Run(context.Background()) }()
+	<-crashed.Ready()
+	client := f.client()
+	ctx := withPatience(t)
+	told, err := client.Namespace().JetStream().CreateConsumer(ctx, client.Namespace().Streams()[0], jetstream.ConsumerConfig{
+		Durable: "outbox", AckPolicy: jetstream.AckExplicitPolicy, FilterSubject: "saga.default.*.*.*.out.>",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := engine.For(client, def).Start(ctx, "m-1", meter{}); err != nil {
+		t.Fatal(err)
+	}
+	heard := make(chan int, readings)
+	reading, err := told.Consume(func(m jetstream.Msg) {
+		n, err := strconv.Atoi(string(m.Data()))
+		if err != nil || m.Ack() != nil {
+			t.Errorf("emitted was %s: %v", m.Data(), err)
+		}
+		heard <- n
+		select {
+		case <-ahead:
+		default: // it was told twice
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reading.Stop()
+	if err := receive(t, ended); err == nil {
+		t.Error("the worker whose connection was closed has ended without an error")
+	}
+	f.engine(engine.Config{}, def)
+	for want := 1; want <= readings; {
+		switch n := receive(t, heard); {
+		case n > want:
+			t.Fatalf("reading %d was told of after %d", n, want-1)
+		case n == want:
+			want++
+		}
+	}
+	receive(t, enough)
+	history, err := client.History(ctx, saga.Key{Definition: "read-meter", ID: "m-1"})
+	if err != nil || len(history) > keep+saga.SnapshotEvery || history[0].Snapshot == nil {
+		t.Errorf("%d commits are left, %v", len(history), err)
+	}
+	if emitted := stored(t, client, "*.out.>"); emitted > 2*keep+saga.SnapshotEvery {
+		t.Errorf("%d emissions are stored", emitted)
 	}
 }
 

@@ -22,40 +22,118 @@ type Behind struct {
 // sourceSilence is after how long without a sign of life what a stream says of its source is not believed.
 const sourceSilence = time.Minute
 
+// sourceRest is between two looks at streams that take this one. One that has only just come back says that nothing is left,
+// until the first message has come.
+const sourceRest = 100 * time.Millisecond
+
 // Behind gives who has not read all of a stream, but for the consumers of definitions and for those that ignore is true of.
 // Consumers that are not durable are gone when they are not read, and do not count. What another account or another domain
 // has is not seen.
 func (n *Namespace) Behind(ctx context.Context, stream string, ignore func(consumer string) bool) ([]Behind, error) {
+	behind, _, err := n.behind(ctx, stream, func(info *jetstream.ConsumerInfo) bool { return ignore(info.Name) })
+	return behind, err
+}
+
+// behind is Behind; taken reports whether there are streams that take this one, behind or not.
+func (n *Namespace) behind(ctx context.Context, stream string, ignore func(*jetstream.ConsumerInfo) bool) (behind []Behind, taken bool, _ error) {
 	s, err := n.js.Stream(ctx, stream)
 	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", stream, err)
+		return nil, false, fmt.Errorf("stream %s: %w", stream, err)
 	}
-	var behind []Behind
 	consumers := s.ListConsumers(ctx)
 	for info := range consumers.Info() {
-		if b, ok := n.consumerBehind(info); ok && !ignore(info.Name) {
+		if b, ok := n.consumerBehind(info); ok && !ignore(info) {
 			behind = append(behind, b)
 		}
 	}
 	if err := consumers.Err(); err != nil {
-		return nil, fmt.Errorf("stream %s: listing its consumers: %w", stream, err)
+		return nil, false, fmt.Errorf("stream %s: listing its consumers: %w", stream, err)
 	}
+	takers, err := n.takers(ctx, stream)
+	for i := 0; err == nil && i < len(takers); i++ {
+		if !takers[i].behind { // what one says once is not enough
+			select {
+			case <-ctx.Done():
+				return nil, false, ctx.Err()
+			case <-time.After(sourceRest):
+			}
+			takers, err = n.takers(ctx, stream)
+			break
+		}
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("stream %s: looking for streams that take it as their source: %w", stream, err)
+	}
+	for _, t := range takers {
+		if t.behind {
+			behind = append(behind, Behind{Name: "stream " + t.name, OutboxOnly: t.outboxOnly})
+		}
+	}
+	return behind, len(takers) > 0, nil
+}
+
+// taker is a stream that takes another as its source.
+type taker struct {
+	name               string
+	outboxOnly, behind bool
+}
+
+// takers gives the streams that take one as their source. One that does not answer may, and counts as behind.
+func (n *Namespace) takers(ctx context.Context, stream string) ([]taker, error) {
+	silent := map[string]bool{}
+	names := n.js.StreamNames(ctx)
+	for name := range names.Name() {
+		silent[name] = n.ordinal(name) < 0 // the namespace's own take nothing
+	}
+	if err := names.Err(); err != nil {
+		return nil, err
+	}
+	var takers []taker
 	streams := n.js.ListStreams(ctx)
 	for info := range streams.Info() {
-		sources := info.Sources
-		if info.Mirror != nil {
-			sources = append(sources, info.Mirror)
-		}
-		for _, source := range sources {
-			if source.Name == stream && (source.Lag > 0 || source.Active < 0 || source.Active > sourceSilence) {
-				behind = append(behind, Behind{Name: "stream " + info.Config.Name, OutboxOnly: n.takesOutboxOnly(source)})
-			}
+		delete(silent, info.Config.Name)
+		if t, ok := newTaker(info, stream); ok {
+			takers = append(takers, t)
 		}
 	}
 	if err := streams.Err(); err != nil {
-		return nil, fmt.Errorf("stream %s: looking for streams that take it as their source: %w", stream, err)
+		return nil, err
 	}
-	return behind, nil
+	for name, is := range silent {
+		if is {
+			takers = append(takers, taker{name: name, behind: true})
+		}
+	}
+	return takers, nil
+}
+
+// newTaker reads what a stream tells of a source; ok is false where it does not take that one. A stream that has no leader tells
+// nothing.
+func newTaker(info *jetstream.StreamInfo, source string) (t taker, ok bool) {
+	configured, told := info.Config.Sources, info.Sources
+	if info.Config.Mirror != nil {
+		configured = append(configured, info.Config.Mirror)
+	}
+	if info.Mirror != nil {
+		told = append(told, info.Mirror)
+	}
+	t = taker{name: info.Config.Name, outboxOnly: true}
+	answers := 0
+	for _, c := range configured {
+		if c.Name == source {
+			answers--
+			t.outboxOnly = t.outboxOnly && takesOutboxOnly(c)
+		}
+	}
+	ok = answers < 0
+	for _, s := range told {
+		if s.Name == source {
+			answers++
+			t.behind = t.behind || s.Lag > 0 || s.Active < 0 || s.Active > sourceSilence
+		}
+	}
+	t.behind = t.behind || answers < 0
+	return t, ok
 }
 
 // consumerBehind reports whether a consumer is someone else's, durable, and has something to read yet.
@@ -79,7 +157,7 @@ func (n *Namespace) consumerBehind(info *jetstream.ConsumerInfo) (b Behind, ok b
 	return b, true
 }
 
-func (n *Namespace) takesOutboxOnly(s *jetstream.StreamSourceInfo) bool {
+func takesOutboxOnly(s *jetstream.StreamSource) bool {
 	only := len(s.SubjectTransforms) > 0
 	for _, t := range s.SubjectTransforms {
 		only = only && isOutbox(t.Source)

@@ -4,15 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/jetsaga/jetsaga/saga"
 )
 
-// Compact forgets all but the last keep commits of a saga, of which one has a snapshot, and the commands before its last
-// one that are answered. It is for a saga that never ends: the log of any other is its history, and stays whole.
+// Compact forgets all but the last keep commits of a saga, of which one has a snapshot, the commands before its last one that
+// are answered, and what was emitted before the first commit that is left, once whoever takes outboxes has it. It is for a saga
+// that never ends: the log of any other is its history, and stays whole.
 func (l *Log) Compact(ctx context.Context, key saga.Key, keep uint64) error {
+	return l.compact(ctx, key, keep, time.Now())
+}
+
+func (l *Log) compact(ctx context.Context, key saga.Key, keep uint64, now time.Time) error {
 	stream, err := l.n.js.Stream(ctx, l.n.stream(key))
 	if err != nil {
 		return fmt.Errorf("saga %s: compacting: %w", key, err)
@@ -20,9 +27,21 @@ func (l *Log) Compact(ctx context.Context, key saga.Key, keep uint64) error {
 	if err := stream.Purge(ctx, jetstream.WithPurgeSubject(l.n.subjects.commits(key)), jetstream.WithPurgeKeep(keep)); err != nil {
 		return fmt.Errorf("saga %s: compacting its commits: %w", key, err)
 	}
+	if err := l.compactCommands(ctx, stream, key); err != nil {
+		return fmt.Errorf("saga %s: compacting its commands: %w", key, err)
+	}
+	if err := l.compactOutbox(ctx, stream, key, keep, now); err != nil {
+		return fmt.Errorf("saga %s: compacting its outbox: %w", key, err)
+	}
+	return nil
+}
+
+// compactCommands forgets the commands before the last that are known to be answered: those before the first of the whole
+// definition that is not. The server tells no more.
+func (l *Log) compactCommands(ctx context.Context, stream jetstream.Stream, key saga.Key) error {
 	consumer, err := stream.Consumer(ctx, consumerName(key.Definition))
 	if err != nil {
-		return fmt.Errorf("saga %s: compacting its commands: %w", key, err)
+		return err
 	}
 	subject := l.n.subjects.commands(key)
 	last, err := l.n.fromLeader(ctx, l.n.stream(key), leaderRequest{LastFor: subject})
@@ -30,12 +49,62 @@ func (l *Log) Compact(ctx context.Context, key saga.Key, keep uint64) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("saga %s: compacting its commands: %w", key, err)
+		return err
 	}
 	// The last command stays, answered or not: it is what refuses another Start of this id.
 	before := min(consumer.CachedInfo().AckFloor.Stream+1, last.Sequence)
-	if err := stream.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(before)); err != nil {
-		return fmt.Errorf("saga %s: compacting its commands: %w", key, err)
+	return stream.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(before))
+}
+
+// An outbox is looked at when it has so many messages for each commit that is kept: to look costs more than to keep them. What
+// streams tell of their sources is up to sourceSilence old, so that what is younger than outboxRest is kept for them.
+const (
+	outboxSlack = 2
+	outboxRest  = 2 * sourceSilence
+)
+
+// compactOutbox forgets what was published before the first commit that is left, as far as everybody has it.
+func (l *Log) compactOutbox(ctx context.Context, stream jetstream.Stream, key saga.Key, keep uint64, now time.Time) error {
+	name, filter := l.n.stream(key), l.n.subjects.out(key, ">")
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(filter))
+	if err != nil {
+		return err
 	}
-	return nil
+	emitted := uint64(0)
+	for _, n := range info.State.Subjects {
+		emitted += n
+	}
+	if emitted <= outboxSlack*keep {
+		return nil
+	}
+	first, err := l.n.fromLeader(ctx, name, leaderRequest{Sequence: 1, NextFor: l.n.subjects.commits(key)})
+	if err != nil {
+		return err
+	}
+	behind, taken, err := l.n.behind(ctx, name, isFeed)
+	if err != nil {
+		return err
+	}
+	before := first.Sequence
+	for _, b := range behind {
+		before = min(before, b.ReadTo+1)
+	}
+	if taken {
+		recent, err := l.n.fromLeader(ctx, name, leaderRequest{Since: now.Add(-outboxRest), NextFor: filter})
+		if err != nil && !errors.Is(err, errNotStored) {
+			return err
+		}
+		if err == nil {
+			before = min(before, recent.Sequence)
+		}
+	}
+	if before <= 1 {
+		return nil // to the server, 0 is everything
+	}
+	return stream.Purge(ctx, jetstream.WithPurgeSubject(filter), jetstream.WithPurgeSequence(before))
+}
+
+// isFeed reports whether a consumer is one of [Namespace.Follow], which gives commands and commits alone to its handler.
+func isFeed(info *jetstream.ConsumerInfo) bool {
+	return slices.Equal(info.Config.PriorityGroups, []string{feedGroup})
 }

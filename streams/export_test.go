@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/jetsaga/jetsaga/saga"
 )
 
 // PostTo posts any message.
@@ -33,4 +35,9 @@ func (n *Namespace) PurgeActs(ctx context.Context, h *Holdings, remember time.Du
 		}
 	}
 	return nil
+}
+
+// CompactAt compacts as of a time.
+func (l *Log) CompactAt(ctx context.Context, key saga.Key, keep uint64, now time.Time) error {
+	return l.compact(ctx, key, keep, now)
 }

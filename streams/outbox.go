@@ -48,7 +48,8 @@ func (n *Namespace) Emit(ctx context.Context, key saga.Key, emissions []saga.Emi
 //
 //	conf := jetstream.StreamConfig{Name: "EVENTS", Sources: ns.OutboxSources("events")}
 //
-// What was emitted before the stream was made comes, too, as long as the sagas are kept.
+// What was emitted before the stream was made comes, too, as long as the sagas are kept; that of a saga that never ends is kept
+// for as long as the commits that emitted it: see [Log.Compact].
 func (n *Namespace) OutboxSources(prefix string) []*jetstream.StreamSource {
 	sources := make([]*jetstream.StreamSource, len(n.streams))
 	for i, name := range n.streams {

@@ -94,9 +94,10 @@ func previous(h nats.Header) uint64 {
 
 // leaderRequest is the body of STREAM.MSG.GET, which only the stream's leader answers.
 type leaderRequest struct {
-	Sequence uint64 `json:"seq,omitempty"`
-	LastFor  string `json:"last_by_subj,omitempty"`
-	NextFor  string `json:"next_by_subj,omitempty"`
+	Sequence uint64    `json:"seq,omitempty"`
+	Since    time.Time `json:"start_time,omitzero"` // in place of a sequence: that of the first message stored since
+	LastFor  string    `json:"last_by_subj,omitempty"`
+	NextFor  string    `json:"next_by_subj,omitempty"`
 }
 
 // fromLeader asks the stream's leader for one message.
