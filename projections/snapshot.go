@@ -56,6 +56,24 @@ func (v *verifier) snapshot(ctx context.Context, prefix string, indexes []string
 	return n, nil
 }
 
+// whole is a snapshot that has the indexes as well of which there were no keys: these are only found through the summaries.
+func (v *verifier) whole(ctx context.Context, prefix string, indexes []string) (*snapshot, error) {
+	have, err := v.snapshot(ctx, prefix, indexes)
+	if err != nil {
+		return nil, err
+	}
+	all := slices.Clone(indexes)
+	for key := range have.scores(prefix) {
+		if have.indexes[key] == nil {
+			all = append(all, key)
+		}
+	}
+	if len(all) == len(indexes) {
+		return have, nil
+	}
+	return v.snapshot(ctx, prefix, all)
+}
+
 // totals gives what the summaries tell of the totals.
 func (n *snapshot) totals() (counts, steps map[string]int64) {
 	counts, steps = map[string]int64{}, map[string]int64{}
@@ -224,21 +242,9 @@ func (v *verifier) indexes(ctx context.Context, s shard.Shard, keys map[string]b
 		}
 	}
 	for try := 1; ; try++ {
-		have, err := v.snapshot(ctx, prefix, names)
+		have, err := v.whole(ctx, prefix, names)
 		if err != nil {
 			return err
-		}
-		// Indexes of which there were no keys at first are only found through the summaries.
-		known := len(names)
-		for key := range have.scores(prefix) {
-			if have.indexes[key] == nil {
-				names = append(names, key)
-			}
-		}
-		if len(names) > known {
-			if have, err = v.snapshot(ctx, prefix, names); err != nil {
-				return err
-			}
 		}
 		flaws := have.flaws(s, prefix)
 		mended := func(flaw) bool { return false }

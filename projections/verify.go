@@ -199,27 +199,32 @@ func (v *verifier) saga(ctx context.Context, s shard.Shard, key saga.Key, deadli
 			v.found(*d, err == nil)
 			return err
 		}
-		err = v.set(ctx, []saga.Key{key}, func(key saga.Key, was *Summary) (*Summary, error) {
-			records, err := v.source.Records(ctx, key)
-			if err != nil {
-				return nil, err
-			}
-			now := summarize(key, records)
-			if now != nil && was.readable() && compacted(records) {
-				now.keep(was)
-			}
-			return now, nil
-		})
-		if errors.Is(err, errChanged) { // the saga does not rest
-			if time.Now().Before(deadline) {
-				continue
-			}
-			v.found(*d, false)
-			return nil
+		err = v.repair(ctx, key)
+		unrest := errors.Is(err, errChanged)
+		if unrest && time.Now().Before(deadline) {
+			continue
 		}
 		v.found(*d, err == nil)
+		if unrest {
+			return nil
+		}
 		return err
 	}
+}
+
+// repair writes what a saga's log tells.
+func (v *verifier) repair(ctx context.Context, key saga.Key) error {
+	return v.set(ctx, []saga.Key{key}, func(key saga.Key, was *Summary) (*Summary, error) {
+		records, err := v.source.Records(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		now := summarize(key, records)
+		if now != nil && was.readable() && compacted(records) {
+			now.keep(was)
+		}
+		return now, nil
+	})
 }
 
 // pause rests before something is looked at again.

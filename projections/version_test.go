@@ -103,7 +103,7 @@ func TestReadersSeeTheOldViewUntilTheNewOneIsBuiltWhileBothVersionsRun(t *testin
 	seen := map[string]int{}
 	readers.Go(func() {
 		for last := "1"; ctx.Err() == nil; {
-			orders, err := s.readView("orders")
+			orders, err := s.readView("orders") //nolint:contextcheck // the test's own
 			if err != nil || orders["version"] < last {
 				t.Errorf("a reader saw %v, %v, after version %s", orders, err, last)
 				return

@@ -273,47 +273,10 @@ func (w *viewWriter) apply(ctx context.Context, records []Record) error {
 	}
 	poisoned = append(poisoned, panicked...)
 	last := records[len(records)-1].Sequence
-	keys := []string{w.prefix() + ".at", w.prefix() + ".versions", w.prefix() + ".poison"}
-	args := []any{w.stream, strconv.FormatUint(w.at, 10), strconv.FormatUint(last, 10)}
-	args = append(args, len(versions))
-	for name, told := range versions {
-		args = append(args, name, told.String())
+	keys, args, err := w.arguments(last, versions, poisoned, writes)
+	if err != nil {
+		return err
 	}
-	args = append(args, len(poisoned))
-	for _, p := range poisoned {
-		value, err := json.Marshal(p)
-		if err != nil {
-			return err
-		}
-		args = append(args, p.field()+p.Reason, value)
-	}
-	args = append(args, len(writes))
-	named := map[string]bool{}
-	var commands []any
-	for i := range writes {
-		p := &writes[i].poison
-		begun, err := json.Marshal(p)
-		if err != nil {
-			return err
-		}
-		// The script adds the reason, which is left out where it is empty.
-		args = append(args, p.field(), fmt.Sprintf("version %d: ", writes[i].version), append(begun[:len(begun)-1], `,"reason":`...))
-		for _, command := range writes[i].commands {
-			key, _ := command[1].(string)
-			if !strings.HasPrefix(key, w.prefix()) {
-				return fmt.Errorf("saga %s, version %d: %v names the key %q, which is not the view's",
-					p.Key, writes[i].version, command[0], key)
-			}
-			if len(command) > MaxWords {
-				return fmt.Errorf("saga %s, version %d: %v has %d words; have it carried out in several of at most %d",
-					p.Key, writes[i].version, command[0], len(command), MaxWords)
-			}
-			named[key] = true
-			commands = append(append(commands, i+1, len(command)), command...)
-		}
-	}
-	args = append(args, commands...)
-	keys = append(keys, slices.Sorted(maps.Keys(named))...)
 	answer, err := viewWrite.Run(ctx, w.rdb, keys, args...).StringSlice()
 	switch {
 	case err != nil:
@@ -340,6 +303,52 @@ func (w *viewWriter) apply(ctx context.Context, records []Record) error {
 			"sequence", p.Sequence, "reason", p.Reason, "stack", p.Stack)
 	}
 	return nil
+}
+
+// arguments gives the keys and arguments of the script.
+func (w *viewWriter) arguments(upTo uint64, versions map[string]toldOf, poisoned []Poison, writes []written) (keys []string, args []any, err error) {
+	keys = []string{w.prefix() + ".at", w.prefix() + ".versions", w.prefix() + ".poison"}
+	args = []any{w.stream, strconv.FormatUint(w.at, 10), strconv.FormatUint(upTo, 10)}
+	args = append(args, len(versions))
+	for name, told := range versions {
+		args = append(args, name, told.String())
+	}
+	args = append(args, len(poisoned))
+	for _, p := range poisoned {
+		value, err := json.Marshal(p)
+		if err != nil {
+			return nil, nil, err
+		}
+		args = append(args, p.field()+p.Reason, value)
+	}
+	args = append(args, len(writes))
+	named := map[string]bool{}
+	var commands []any
+	for i := range writes {
+		p := &writes[i].poison
+		begun, err := json.Marshal(p)
+		if err != nil {
+			return nil, nil, err
+		}
+		// The script adds the reason, which is left out where it is empty.
+		args = append(args, p.field(), fmt.Sprintf("version %d: ", writes[i].version), append(begun[:len(begun)-1], `,"reason":`...))
+		for _, command := range writes[i].commands {
+			key, _ := command[1].(string)
+			if !strings.HasPrefix(key, w.prefix()) {
+				return nil, nil, fmt.Errorf("saga %s, version %d: %v names the key %q, which is not the view's",
+					p.Key, writes[i].version, command[0], key)
+			}
+			if len(command) > MaxWords {
+				return nil, nil, fmt.Errorf("saga %s, version %d: %v has %d words; have it carried out in several of at most %d",
+					p.Key, writes[i].version, command[0], len(command), MaxWords)
+			}
+			named[key] = true
+			commands = append(append(commands, i+1, len(command)), command...)
+		}
+	}
+	args = append(args, commands...)
+	keys = append(keys, slices.Sorted(maps.Keys(named))...)
+	return keys, args, nil
 }
 
 // written is what an event has written.
