@@ -2,31 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/jetsaga/jetsaga/engine"
-	"github.com/jetsaga/jetsaga/saga"
 )
-
-type Order struct{ SKU, Card, Reservation string }
-
-func reserve(ctx context.Context, o *Order) error { o.Reservation = "R-1"; return nil }
-func release(ctx context.Context, o *Order) error { o.Reservation = ""; return nil }
-func charge(ctx context.Context, o *Order) error {
-	if o.Card == "" {
-		return saga.Permanent(errors.New("no card")) // no retry can help: undo what was done
-	}
-	return nil // any other error is retried, with saga.FromContext(ctx).IdempotencyKey() the same
-}
-
-var placeOrder = saga.Must(saga.Define("place-order", 1,
-	saga.Step("reserve-stock", reserve).Compensate(release),
-	saga.Step("charge-card", charge),
-))
 
 func run(ctx context.Context, nc *nats.Conn) error {
 	worker, err := engine.New(engine.Config{Conn: nc})

@@ -17,15 +17,21 @@ func TestTheExampleRuns(t *testing.T) {
 }
 
 func TestTheReadmeShowsThisVeryProgram(t *testing.T) {
-	program, err := os.ReadFile("main.go")
+	readme := read(t, "../../README.md")
+	_, run, _ := strings.Cut(read(t, "main.go"), "func run(")
+	run, _, _ = strings.Cut(run, "func main(")
+	for what, code := range map[string]string{"order.go": read(t, "order.go"), "run of main.go": "func run(" + strings.TrimSpace(run) + "\n"} {
+		if !strings.Contains(readme, "```go\n"+code+"```") {
+			t.Errorf("README.md does not show %s", what)
+		}
+	}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(readme), "```go\n"+string(program)+"```") {
-		t.Error("the program in README.md is not examples/quickstart/main.go")
-	}
+	return string(text)
 }
