@@ -190,13 +190,7 @@ func (a *app) projectionsRebuild() *cobra.Command {
 			ctx, cancel := a.asking(cmd.Context())
 			defer cancel()
 			begun := time.Now()
-			what, next := "the read models are", ""
-			if view == "" {
-				next, err = projections.Rebuild(ctx, m.rdb, m.Namespace().Name(), why)
-			} else {
-				what = "view " + view + " is"
-				next, err = projections.RebuildView(ctx, m.rdb, m.Namespace().Name(), view, why)
-			}
+			what, next, err := m.rebuild(ctx, view, why)
 			if err != nil {
 				return err
 			}
@@ -232,6 +226,17 @@ func (m *modelled) generations(ctx context.Context, view string) (projections.Ge
 		return projections.Generations{}, err
 	}
 	return r.Generations(ctx)
+}
+
+// rebuild asks for a view to be built anew or, where that is empty, the read models of sagas.
+func (m *modelled) rebuild(ctx context.Context, view, why string) (what, generation string, err error) {
+	namespace := m.Namespace().Name()
+	if view != "" {
+		generation, err = projections.RebuildView(ctx, m.rdb, namespace, view, why)
+		return "view " + view + " is", generation, err
+	}
+	generation, err = projections.Rebuild(ctx, m.rdb, namespace, why)
+	return "the read models are", generation, err
 }
 
 // awaitRebuild returns when the generation is read.
