@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -53,6 +54,7 @@ type worker struct {
 	statuses chan nats.Status
 	link     *link
 	cut      chan struct{} // closed when the connection is closed for good
+	told     atomic.Int64  // when a call that goes on failing was last told of, in nanoseconds since 1970
 
 	mu       sync.Mutex
 	held     map[command]*activation
@@ -381,8 +383,21 @@ func (w *worker) call(f func(ctx context.Context) error) error {
 
 // again goes on with a call that has failed once.
 func (w *worker) again(f func(ctx context.Context) error) error {
-	return untilDone(w.ctx, func() error { return f(w.link.context()) }, nil)
+	begun := time.Now()
+	return untilDone(w.ctx, func() error { return f(w.link.context()) }, func(err error, _ time.Duration) {
+		w.failing(time.Since(begun), err)
+	})
 }
+
+// failing tells of a call that goes on failing: of one in failingEvery, since where one does, many do.
+func (w *worker) failing(since time.Duration, err error) {
+	now, told := time.Now().UnixNano(), w.told.Load()
+	if since >= failingEvery && now-told >= int64(failingEvery) && w.told.CompareAndSwap(told, now) {
+		w.log.Warn("a call to the server goes on failing, and is repeated", "since", since, "error", err)
+	}
+}
+
+const failingEvery = 10 * time.Second
 
 // poked wakes the activations of a saga whose log has moved on.
 func (w *worker) poked(key saga.Key) {
