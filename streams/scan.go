@@ -28,16 +28,7 @@ func (n *Namespace) Scan(ctx context.Context, stream string, see func(Record) er
 		return fault(err)
 	}
 	for left, large := info.NumPending, false; left > 0; {
-		most := int(min(left, DefaultFeedBatch))
-		bytes := n.bytesFor(most)
-		opts := []jetstream.FetchOpt{jetstream.FetchMaxWait(scanIdle)}
-		if large {
-			most, bytes = 1, 0
-		}
-		if bytes > 0 {
-			opts = append(opts, jetstream.FetchMaxBytes(bytes))
-		}
-		batch, err := c.Fetch(most, opts...)
+		batch, bounded, err := n.fetch(c, int(min(left, DefaultFeedBatch)), large)
 		if err != nil {
 			return fault(err)
 		}
@@ -57,13 +48,28 @@ func (n *Namespace) Scan(ctx context.Context, stream string, see func(Record) er
 		if err := batch.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) {
 			return fault(err)
 		}
-		if got == 0 && bytes == 0 {
+		if got == 0 && !bounded {
 			return fault(nats.ErrTimeout)
 		}
 		large = got == 0                         // the next may be larger than the request allowed, as from before the server's limit was lowered
 		left = min(left-min(got, left), pending) // what was purged meanwhile does not come
 	}
 	return ctx.Err()
+}
+
+// fetch asks for the next messages, as many as a request may bring; for one where that is larger than a request allows.
+func (n *Namespace) fetch(c jetstream.Consumer, most int, large bool) (batch jetstream.MessageBatch, bounded bool, err error) {
+	opts := []jetstream.FetchOpt{jetstream.FetchMaxWait(scanIdle)}
+	if large {
+		batch, err = c.Fetch(1, opts...)
+		return batch, false, err
+	}
+	bytes := n.bytesFor(most)
+	if bytes > 0 {
+		opts = append(opts, jetstream.FetchMaxBytes(bytes))
+	}
+	batch, err = c.Fetch(most, opts...)
+	return batch, bytes > 0, err
 }
 
 // Shards gives the shards that a stream holds, in their order.
