@@ -145,14 +145,12 @@ func (s *Summary) event(event saga.Event, at time.Time) {
 		s.attempt(e.Step, e.Attempt, func(t *StepTotals) { t.Completed.add(e.Took) })
 		s.LastError = ""
 	case saga.StepFailed:
-		s.attempt(e.Step, e.Attempt, func(t *StepTotals) { t.Failed.add(e.Took) })
-		s.LastError, s.Failures = e.Error, s.Failures+1
+		s.failed(e.Step, e.Attempt, e.Failure, func(t *StepTotals) { t.Failed.add(e.Took) })
 	case saga.StepCompensated:
 		s.attempt(e.Step, e.Attempt, func(t *StepTotals) { t.Undone.add(e.Took) })
 		s.LastError = ""
 	case saga.CompensationFailed:
-		s.attempt(e.Step, e.Attempt, func(t *StepTotals) { t.UndoFailed.add(e.Took) })
-		s.LastError, s.Failures = e.Error, s.Failures+1
+		s.failed(e.Step, e.Attempt, e.Failure, func(t *StepTotals) { t.UndoFailed.add(e.Took) })
 	case saga.CompensationStarted:
 		s.Status, s.Reason, s.Error = saga.StatusCompensating, e.Reason, e.Error
 	case saga.CancelRequested:
@@ -213,6 +211,17 @@ func (s *Summary) reopen() {
 		}
 	}
 	s.Parked = false
+}
+
+// failed takes note of an attempt that failed; one that was put off does not count.
+func (s *Summary) failed(key string, number int, f saga.Failure, add func(*StepTotals)) {
+	s.LastError = f.Error
+	if f.PutOff > 0 {
+		s.Step, s.Attempt = key, number
+		return
+	}
+	s.attempt(key, number, add)
+	s.Failures++
 }
 
 // attempt takes note of an attempt that ended.

@@ -56,11 +56,10 @@ func (w *walk) undo(n *PlanNode, key string, at frame) (done bool) {
 	if n.Step.Undo == nil || !s.mayBeDone() {
 		return true
 	}
-	rest := s.RetryAt
 	if s.Status != StepUndoRetrying {
-		rest = time.Time{} // that was the rest before another attempt of the step
+		s.RetryAt, s.PutOff = time.Time{}, 0 // they are of another attempt of the step
 	}
-	w.tasks = append(w.tasks, Task{Step: key, Undo: true, Attempt: s.UndoAttempt + 1, NotBefore: rest, Scope: at.scope})
+	w.tasks = append(w.tasks, Task{Step: key, Undo: true, Attempt: s.UndoAttempt + 1, PutOff: s.PutOff, NotBefore: s.RetryAt, Scope: at.scope})
 	return false
 }
 

@@ -141,7 +141,10 @@ func attemptFailed(p *Plan, r *Result, now time.Time) Event {
 	}
 	f := failure(p.Policy(t), r, now)
 	if t.Kind.Asks() {
-		f.Permanent, f.GaveUp, f.RetryAt = true, true, time.Time{}
+		f.Permanent, f.GaveUp, f.RetryAt, f.PutOff = true, true, time.Time{}, 0
+	}
+	if f.PutOff > 0 {
+		t.Attempt--
 	}
 	if t.Undo {
 		return CompensationFailed{Step: t.Step, Attempt: t.Attempt, Took: r.Took, Failure: f}
@@ -152,13 +155,17 @@ func attemptFailed(p *Plan, r *Result, now time.Time) Event {
 // failure says what becomes of a failed attempt under the policy.
 func failure(policy RetryPolicy, r *Result, now time.Time) Failure {
 	f := Failure{Error: clip(r.Err.Error(), maxErrorText), Permanent: IsPermanent(r.Err)}
-	f.Unknown = !r.Task.Undo && (IsUnknown(r.Err) || errors.Is(r.Err, context.DeadlineExceeded)) ||
+	if IsPutOff(r.Err) && !f.Permanent {
+		f.PutOff = r.Task.PutOff + 1
+	}
+	late := errors.Is(r.Err, context.DeadlineExceeded) && f.PutOff == 0
+	f.Unknown = !r.Task.Undo && (IsUnknown(r.Err) || late) ||
 		r.Task.Kind == TaskStart && !f.Permanent // its Start may have arrived
 	var panicked *PanicError
 	if errors.As(r.Err, &panicked) {
 		f.Stack = clip(panicked.Stack, maxStackText)
 	}
-	if f.Permanent || policy.spent(r.Task.Attempt) {
+	if f.Permanent || policy.spent(r.Task.Attempt) && f.PutOff == 0 {
 		f.GaveUp = true
 		return f
 	}

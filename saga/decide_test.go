@@ -124,6 +124,8 @@ func TestAResultBecomesTheEventThatItIs(t *testing.T) {
 	running.Evolve(&Commit{Version: 1, Events: []Event{SagaStarted{Run: "r"}}})
 	third := NewInstance(testKey) // two attempts of a have failed
 	third.Evolve(&Commit{Version: 1, Events: []Event{SagaStarted{Run: "r"}, StepFailed{Step: "a", Attempt: 2}}})
+	putOff := NewInstance(testKey)
+	putOff.Evolve(&Commit{Version: 1, Events: []Event{SagaStarted{Run: "r"}, StepFailed{Step: "a", Failure: Failure{PutOff: 1}}}})
 	undoing := NewInstance(testKey)
 	undoing.Evolve(&Commit{Version: 1, Events: []Event{
 		SagaStarted{Run: "r"}, StepCompleted{Step: "a"}, StepCompleted{Step: "b"}, CompensationStarted{Reason: ReasonFailed},
@@ -168,6 +170,21 @@ func TestAResultBecomesTheEventThatItIs(t *testing.T) {
 			failed(Failure{Error: "EOF", RetryAt: now})},
 		{"the last attempt fails", third, Result{Task: last, Err: RetryAfter(io.EOF, time.Hour)},
 			[]Event{StepFailed{Step: "a", Attempt: 3, Took: took, Failure: Failure{Error: "EOF", GaveUp: true}}}},
+		{"an attempt that is put off does not count", running, Result{Task: do, Err: fmt.Errorf("x: %w", PutOff(io.EOF)), Delay: time.Second},
+			[]Event{StepFailed{Step: "a", Attempt: 0, Took: took, Failure: Failure{Error: "x: EOF", RetryAt: now.Add(time.Second), PutOff: 1}}}},
+		{"an attempt that was late for what puts it off", running, Result{Task: do, Err: PutOff(context.DeadlineExceeded)},
+			[]Event{StepFailed{Step: "a", Attempt: 0, Took: took, Failure: Failure{Error: "context deadline exceeded", RetryAt: now, PutOff: 1}}}},
+		{"an attempt that is put off, and of which nobody knows", running, Result{Task: do, Err: PutOff(Unknown(io.EOF))},
+			[]Event{StepFailed{Step: "a", Attempt: 0, Took: took, Failure: Failure{Error: "EOF", Unknown: true, RetryAt: now, PutOff: 1}}}},
+		{"the last attempt is put off", third, Result{Task: last, Err: PutOff(io.EOF)},
+			[]Event{StepFailed{Step: "a", Attempt: 2, Took: took, Failure: Failure{Error: "EOF", RetryAt: now, PutOff: 1}}}},
+		{"the last attempt of an undo is put off", undoing, Result{Task: undo, Err: PutOff(io.EOF)},
+			[]Event{CompensationFailed{Step: "b", Attempt: 1, Took: took, Failure: Failure{Error: "EOF", RetryAt: now, PutOff: 1}}}},
+		{"an attempt is put off for good", running, Result{Task: do, Err: PutOff(Permanent(io.EOF))},
+			failed(Failure{Error: "EOF", Permanent: true, GaveUp: true})},
+		{"an attempt that was put off before", putOff, Result{Task: do, Err: PutOff(io.EOF)}, nil},
+		{"the attempt after one that was put off is, too", putOff, Result{Task: Task{Step: "a", Attempt: 1, PutOff: 1}, Err: PutOff(io.EOF)},
+			[]Event{StepFailed{Step: "a", Attempt: 0, Took: took, Failure: Failure{Error: "EOF", RetryAt: now, PutOff: 2}}}},
 		{"the last attempt of an undo fails", undoing, Result{Task: undo, Err: io.EOF},
 			[]Event{CompensationFailed{Step: "b", Attempt: 2, Took: took, Failure: Failure{Error: "EOF", GaveUp: true}}}},
 		{"an attempt that has ended before", third, Result{Task: do}, nil},

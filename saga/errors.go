@@ -122,3 +122,26 @@ func IsUnknown(err error) bool {
 	var u *unknownOutcomeError
 	return errors.As(err, &u)
 }
+
+// PutOff marks err as one for which the attempt does not count: something that every attempt needs is away for a time, and it
+// is not for the step, nor for what it calls, to fail on that. The step is tried again however few attempts its policy leaves
+// it, after a rest that grows up to a minute and leaves the saga's slot to others. [Once] and guarded steps mark so what fails
+// in their Redis. That the attempt had no effect is taken for granted, unless err is marked by [Unknown], too. PutOff(nil) is
+// nil; an error that is marked by [Permanent], too, is permanent.
+func PutOff(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &putOffError{err}
+}
+
+type putOffError struct{ err error }
+
+func (e *putOffError) Error() string { return e.err.Error() }
+func (e *putOffError) Unwrap() error { return e.err }
+
+// IsPutOff reports whether err, or an error that it wraps, was marked by [PutOff].
+func IsPutOff(err error) bool {
+	var p *putOffError
+	return errors.As(err, &p)
+}

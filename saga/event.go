@@ -58,6 +58,9 @@ type Failure struct {
 	GaveUp    bool      `json:"gave_up,omitempty"`   // there will be no further attempt
 	Unknown   bool      `json:"unknown,omitempty"`   // the attempt may have had its effect all the same
 	RetryAt   time.Time `json:"retry_at,omitzero"`
+	// PutOff tells that the attempt does not count, and how many of those there were in a row: see [PutOff]. The event's Attempt is
+	// that of the last attempt that counts.
+	PutOff int `json:"put_off,omitempty"`
 }
 
 // Reason is why a saga was undone.

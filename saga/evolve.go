@@ -48,12 +48,12 @@ func (in *Instance) apply(event Event, at stamp) {
 		in.Status, in.Reason, in.Failed, in.Error = StatusCompensating, e.Reason, e.Step, e.Error
 	case StepCompensated:
 		s := in.Steps.at(e.Step)
-		s.Status, s.UndoAttempt, s.Error, s.RetryAt, s.Doubt = StepUndone, e.Attempt, "", time.Time{}, false
+		s.Status, s.UndoAttempt, s.Error, s.RetryAt, s.Doubt, s.PutOff = StepUndone, e.Attempt, "", time.Time{}, false, 0
 		in.patch(e.Scope, e.Patch, at.left)
 		in.Outbox = append(in.Outbox, e.Emits...)
 	case CompensationFailed:
 		s := in.Steps.at(e.Step)
-		s.Status, s.UndoAttempt, s.Error, s.RetryAt = StepUndoRetrying, e.Attempt, e.Error, e.RetryAt
+		s.Status, s.UndoAttempt, s.Error, s.RetryAt, s.PutOff = StepUndoRetrying, e.Attempt, e.Error, e.RetryAt, e.PutOff
 		if e.GaveUp {
 			s.Status = StepUndoGaveUp
 		}
@@ -105,7 +105,7 @@ func (in *Instance) complete(e StepCompleted, at stamp) {
 func (in *Instance) fail(e StepFailed) {
 	s := in.Steps.at(e.Step)
 	doubt := e.Unknown || s.Doubt && !e.Permanent
-	*s = StepState{Status: StepRetrying, Attempt: e.Attempt, Error: e.Error, RetryAt: e.RetryAt, Doubt: doubt}
+	*s = StepState{Status: StepRetrying, Attempt: e.Attempt, Error: e.Error, RetryAt: e.RetryAt, Doubt: doubt, PutOff: e.PutOff}
 	if e.GaveUp {
 		s.Status, s.Failure = StepGaveUp, cmp.Or(e.Error, noReason)
 		in.settled(e.Step)

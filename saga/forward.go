@@ -56,7 +56,7 @@ func (w *walk) step(n *PlanNode, at frame) outcome {
 				return done
 			}
 		}
-		w.tasks = append(w.tasks, Task{Step: key, Attempt: s.Attempt + 1, NotBefore: s.RetryAt, Scope: at.scope, Deadline: at.deadline})
+		w.tasks = append(w.tasks, Task{Step: key, Attempt: s.Attempt + 1, PutOff: s.PutOff, NotBefore: s.RetryAt, Scope: at.scope, Deadline: at.deadline})
 		return open
 	default:
 		return w.after(n, key, s, at)
@@ -370,7 +370,7 @@ func (w *walk) await(n *PlanNode, at frame) outcome {
 	}
 	if b.Signal != nil {
 		w.tasks = append(w.tasks, Task{
-			Step: key, Attempt: s.Attempt + 1, NotBefore: s.RetryAt, Scope: at.scope, Deadline: at.deadline, Signal: b.Signal,
+			Step: key, Attempt: s.Attempt + 1, PutOff: s.PutOff, NotBefore: s.RetryAt, Scope: at.scope, Deadline: at.deadline, Signal: b.Signal,
 		})
 		return open
 	}

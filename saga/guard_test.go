@@ -95,3 +95,45 @@ func TestOnce(t *testing.T) {
 		t.Errorf("in a context that was derived: %d, %v", got, err)
 	}
 }
+
+// broken fails: before an effect, or after it.
+type broken struct{ after bool }
+
+var errBroken = errors.New("the store is away")
+
+func (b broken) Do(ctx context.Context, _ string, fn func(ctx context.Context) ([]byte, error)) ([]byte, error) {
+	if b.after {
+		if _, err := fn(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return nil, errBroken
+}
+
+func TestAnErrorOfWhatRemembersEffectsDoesNotCount(t *testing.T) {
+	no := errors.New("no")
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, c := range []struct {
+		name            string
+		ctx             context.Context
+		after           bool
+		err             error // of the effect
+		want            error
+		putOff, unknown bool
+	}{
+		{"before the effect", t.Context(), false, nil, errBroken, true, false},
+		{"after the effect", t.Context(), true, nil, errBroken, true, true},
+		{"while another is at it", over, false, nil, errBroken, true, true},
+		{"the effect fails", t.Context(), true, no, no, false, false},
+	} {
+		ctx := saga.WithEffects(saga.NewContext(c.ctx, saga.Info{Step: "a"}), broken{c.after})
+		_, err := saga.Once(ctx, "x", func(context.Context) (int, error) { return 1, c.err })
+		if !errors.Is(err, c.want) || saga.IsPutOff(err) != c.putOff || saga.IsUnknown(err) != c.unknown {
+			t.Errorf("%s: %v; put off: %v, unknown: %v", c.name, err, saga.IsPutOff(err), saga.IsUnknown(err))
+		}
+	}
+	if saga.PutOff(nil) != nil {
+		t.Error("no error is put off")
+	}
+}

@@ -55,6 +55,8 @@ type StepState struct {
 	Doubt       bool       `json:"doubt,omitempty"`        // an attempt failed, and may have had its effect
 	// Failure is what the step failed with for good. It stays when what the step may have done all the same is undone.
 	Failure string `json:"failure,omitempty"`
+	// PutOff is how many attempts, of the step or of its undo, did not count since the last that did: see [PutOff].
+	PutOff int `json:"put_off,omitempty"`
 }
 
 // mayBeDone reports whether the step has, or may have, an effect that is not undone.

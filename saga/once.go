@@ -33,7 +33,8 @@ var ErrNoEffects = errors.New("nothing remembers effects here: give the worker a
 // T is kept as JSON.
 //
 // An error of fn is returned as it is, and fn runs again in the next attempt. Further errors are [ErrNoEffects], and those of
-// the store: return them, and the attempt is repeated. It is not to be called outside a handler.
+// the store, which are marked by [PutOff]: return them, wrapped or not, and the attempt is repeated and does not count. Where fn
+// has run and that could not be kept, they are marked by [Unknown], too. It is not to be called outside a handler.
 func Once[T any](ctx context.Context, name string, fn func(ctx context.Context) (T, error)) (T, error) {
 	var result T
 	fail := func(err error) (T, error) { return *new(T), err }
@@ -44,19 +45,27 @@ func Once[T any](ctx context.Context, name string, fn func(ctx context.Context) 
 	if !ok || c.effects == nil {
 		return fail(fmt.Errorf("effect %q of step %q: %w", name, FromContext(ctx).Step, ErrNoEffects))
 	}
-	data, err := c.effects.Do(ctx, "once/"+c.info.IdempotencyKey()+"/"+name, func(ctx context.Context) ([]byte, error) {
+	var ran bool
+	var failed error // that of fn
+	data, err := c.effects.Do(ctx, "once/"+c.info.IdempotencyKey()+"/"+name, func(ctx context.Context) (data []byte, err error) {
+		ran = true
 		made, err := fn(ctx)
-		if err != nil {
-			return nil, err
+		if err == nil {
+			if data, err = json.Marshal(made); err != nil {
+				err = Permanent(fmt.Errorf("effect %q: its result cannot be encoded: %w", name, err))
+			}
 		}
-		data, err := json.Marshal(made)
-		if err != nil {
-			return nil, Permanent(fmt.Errorf("effect %q: its result cannot be encoded: %w", name, err))
-		}
-		return data, nil
+		failed = err
+		return data, err
 	})
-	if err != nil {
+	switch {
+	case err == nil:
+	case failed != nil:
 		return fail(err)
+	case ran || ctx.Err() != nil: // while another was at it, who may be still
+		return fail(PutOff(Unknown(err)))
+	default:
+		return fail(PutOff(err))
 	}
 	if err := json.Unmarshal(data, &result); err != nil {
 		return fail(Permanent(fmt.Errorf("effect %q: its result does not decode as %T: %w", name, result, err)))

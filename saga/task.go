@@ -32,6 +32,7 @@ type Task struct {
 	Step      string // the node's key; see [StepName]
 	Undo      bool
 	Attempt   int       // 1 for the first
+	PutOff    int       // attempts before it that did not count, in a row
 	NotBefore time.Time // zero: at once
 	Scope     string    // the part of the state that it works on; see [Instance.View]
 	Deadline  time.Time // of the block around it; zero for none
@@ -42,7 +43,7 @@ type Task struct {
 
 // same reports whether both are one attempt.
 func (t *Task) same(other *Task) bool {
-	return t.Kind == other.Kind && t.Step == other.Step && t.Undo == other.Undo && t.Attempt == other.Attempt && t.child == other.child &&
+	return t.Kind == other.Kind && t.Step == other.Step && t.Undo == other.Undo && t.Attempt == other.Attempt && t.PutOff == other.PutOff && t.child == other.child &&
 		(t.Signal == other.Signal || t.Signal != nil && other.Signal != nil && t.Signal.ID == other.Signal.ID)
 }
 

@@ -79,7 +79,7 @@ func (w *world) carryOut(d directive) (string, error) {
 		"append": w.append,
 		// drive NAME: answers loads and appends until something else is asked for.
 		"drive": w.drive,
-		// ran NAME [state=JSON] [error=TEXT [permanent] [after=D] [panic]] [delay=D]: answers a run.
+		// ran NAME [state=JSON] [error=TEXT [permanent] [put-off] [after=D] [panic]] [delay=D]: answers a run.
 		"ran": w.ran,
 		// woken NAME [poked]: ends a wait.
 		"woken": w.woken,
@@ -368,6 +368,9 @@ func (w *world) ran(d directive) (string, error) {
 	}
 	if d.says("permanent") {
 		r.Err = saga.Permanent(r.Err)
+	}
+	if d.says("put-off") {
+		r.Err = saga.PutOff(r.Err)
 	}
 	if d.says("panic") {
 		r.Err = &saga.PanicError{Value: d.args["error"], Stack: "the stack"}

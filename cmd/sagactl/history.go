@@ -181,6 +181,8 @@ func (r *entry) fail(f saga.Failure) {
 		r.Note = "permanent"
 	case f.GaveUp:
 		r.Note = "gave up"
+	case f.PutOff > 0:
+		r.Note = "put off until " + f.RetryAt.Local().Format("15:04:05.000")
 	default:
 		r.Note = "again at " + f.RetryAt.Local().Format("15:04:05.000")
 	}

@@ -34,6 +34,7 @@ type flow struct {
 // flowStep is what became of one step, wait or child, in one turn or for one item.
 type flowStep struct {
 	attempts, undos    int
+	putOff, undoPutOff int // attempts that did not count since the last that did
 	done, undone       bool
 	gaveUp, undoGaveUp bool
 	doubt              bool
@@ -256,7 +257,7 @@ func (f *flow) fired(e saga.TimerSet) {
 
 func (f *flow) restsUntil(t saga.Task) time.Time {
 	s := f.steps[t.Step]
-	if s == nil || t.Undo && s.undos == 0 || !s.restsUntil.After(f.clock) {
+	if s == nil || t.Undo && s.undos == 0 && s.undoPutOff == 0 || !s.restsUntil.After(f.clock) {
 		return time.Time{}
 	}
 	return s.restsUntil

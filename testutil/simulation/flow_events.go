@@ -161,7 +161,7 @@ func (f *flow) completed(e saga.StepCompleted, c *saga.Commit) {
 }
 
 func (f *flow) failed(e saga.StepFailed, c *saga.Commit) {
-	p, s, ok := f.result(e.Step, e.Attempt, c)
+	p, s, ok := f.result(e.Step, madeOf(e.Attempt, e.Failure), c)
 	if !ok {
 		return
 	}
@@ -174,7 +174,7 @@ func (f *flow) failed(e saga.StepFailed, c *saga.Commit) {
 	}
 	switch {
 	case p.kind != saga.KindChild:
-		f.checkFailure(e.Failure, p.retry, e.Attempt)
+		f.checkFailure(e.Failure, p.retry, e.Attempt, &s.putOff)
 	case e.GaveUp && (f.block(p).child == nil || f.block(p).status == "" || f.block(p).status == saga.StatusCompleted):
 		f.violate(PlanIsFollowed, "%s fails for good, and its child is %q", e.Step, f.block(p).status)
 	}
@@ -208,12 +208,12 @@ func (f *flow) undoFailed(e saga.CompensationFailed) {
 		return
 	}
 	s := f.step(p)
-	if fault := f.undoFault(p); fault != "" || e.Attempt != s.undos+1 {
+	if fault := f.undoFault(p); fault != "" || madeOf(e.Attempt, e.Failure) != s.undos+1 {
 		f.violate(UndoneOnceInOrder, "attempt %d of the undo of %s, after attempt %d: %s", e.Attempt, e.Step, s.undos, fault)
 	}
 	s.undos, s.undoGaveUp, s.restsUntil = e.Attempt, e.GaveUp, e.RetryAt
 	if b := f.block(p); p.kind != saga.KindChild {
-		f.checkFailure(e.Failure, *p.undo, e.Attempt)
+		f.checkFailure(e.Failure, *p.undo, e.Attempt, &s.undoPutOff)
 	} else if e.GaveUp && !b.refused && b.status != saga.StatusStuck {
 		f.violate(PlanIsFollowed, "the undo of %s fails for good, and its child is %q", e.Step, b.status)
 	}

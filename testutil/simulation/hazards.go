@@ -27,6 +27,8 @@ const (
 	losePoke                       // a poke does not get there
 	loseHeartbeat                  // a command is delivered again although its worker is alive
 	restartServer                  // the server forgets how often commands were delivered
+	storeAway                      // what remembers effects is away when a handler is to run
+	storeAwayAfter                 // ... or when it has had its effect
 	hazardKinds      = iota
 )
 

@@ -22,6 +22,7 @@ type shadowStep struct {
 	spec               *saga.StepSpec
 	index              int
 	attempts, undos    int // that ended
+	putOff             int // attempts that did not count since the last that did
 	done, undone       bool
 	gaveUp, undoGaveUp bool
 	restsUntil         time.Time
@@ -42,13 +43,13 @@ func (l *line) event(event saga.Event, _ *saga.Commit) {
 	case saga.ActivationClaimed, saga.CancelRequested:
 	case saga.StepCompleted:
 		if s := l.attempt(e.Step, e.Attempt, false); s != nil {
-			s.attempts, s.done = e.Attempt, true
+			s.attempts, s.done, s.putOff = e.Attempt, true, 0
 			l.cargo.carry(s.index, false)
 		}
 	case saga.StepFailed:
-		if s := l.attempt(e.Step, e.Attempt, false); s != nil {
+		if s := l.attempt(e.Step, madeOf(e.Attempt, e.Failure), false); s != nil {
 			s.attempts, s.gaveUp, s.restsUntil = e.Attempt, e.GaveUp, e.RetryAt
-			l.checkFailure(e.Failure, s.spec.Retry, e.Attempt)
+			l.checkFailure(e.Failure, s.spec.Retry, e.Attempt, &s.putOff)
 			if e.GaveUp {
 				l.failed = e.Step
 			}
@@ -63,9 +64,9 @@ func (l *line) event(event saga.Event, _ *saga.Commit) {
 			l.cargo.carry(s.index, true)
 		}
 	case saga.CompensationFailed:
-		if s := l.attempt(e.Step, e.Attempt, true); s != nil {
+		if s := l.attempt(e.Step, madeOf(e.Attempt, e.Failure), true); s != nil {
 			s.undos, s.undoGaveUp, s.restsUntil = e.Attempt, e.GaveUp, e.RetryAt
-			l.checkFailure(e.Failure, s.spec.Undo.Retry, e.Attempt)
+			l.checkFailure(e.Failure, s.spec.Undo.Retry, e.Attempt, &s.putOff)
 		}
 	case saga.SagaCompleted, saga.SagaCompensated, saga.SagaStuck:
 		l.checkEnd(event)
@@ -153,9 +154,21 @@ func (l *line) pastPivot() bool {
 	return slices.ContainsFunc(l.steps, func(s *shadowStep) bool { return s.spec.Pivot && s.done })
 }
 
-// checkFailure checks that an attempt was the last exactly if it had to be.
-func (sh *shadow) checkFailure(f saga.Failure, policy saga.RetryPolicy, attempt int) {
-	spent := policy.Attempts != saga.Unlimited && attempt >= policy.Attempts
+// madeOf gives the attempt that a failure is of, where the event tells of that attempt, or of the last before that counts.
+func madeOf(attempt int, f saga.Failure) int {
+	if f.PutOff > 0 {
+		return attempt + 1
+	}
+	return attempt
+}
+
+// checkFailure checks that an attempt was the last exactly if it had to be, and counts in putOff those that did not count.
+func (sh *shadow) checkFailure(f saga.Failure, policy saga.RetryPolicy, attempt int, putOff *int) {
+	spent := f.PutOff == 0 && policy.Attempts != saga.Unlimited && attempt >= policy.Attempts
+	if f.PutOff > 0 && f.PutOff != *putOff+1 {
+		sh.violate(PlanIsFollowed, "an attempt is put off for the time %d, after %d times", f.PutOff, *putOff)
+	}
+	*putOff = f.PutOff
 	if f.GaveUp != (f.Permanent || spent) {
 		sh.violate(PlanIsFollowed, "attempt %d of at most %d, permanent: %v, gave up: %v", attempt, policy.Attempts, f.Permanent, f.GaveUp)
 	}

@@ -46,6 +46,7 @@ const (
 	WakeEarly        Mutation = "a wait is over before its time"
 	FailureIsSuccess Mutation = "a failed attempt counts as done"
 	FailureIsFinal   Mutation = "a failed attempt counts as the last"
+	PutOffCounts     Mutation = "an attempt that was put off counts"
 	UndoIsDone       Mutation = "a failed undo counts as done"
 	ChildHasDone     Mutation = "a child that has failed counts as completed"
 	NothingIsUnknown Mutation = "an attempt of which nothing is known counts as failed"
@@ -67,6 +68,13 @@ var misreadings = map[Mutation]func(saga.Event) saga.Event{
 	FailureIsFinal: func(e saga.Event) saga.Event {
 		if f, ok := e.(saga.StepFailed); ok {
 			f.GaveUp = true
+			return f
+		}
+		return e
+	},
+	PutOffCounts: func(e saga.Event) saga.Event {
+		if f, ok := e.(saga.StepFailed); ok && f.PutOff > 0 {
+			f.Attempt++
 			return f
 		}
 		return e

@@ -25,7 +25,7 @@ func TestEverySafetyRuleThatIsBrokenIsTold(t *testing.T) {
 func TestEverySafetyRuleOfTheLanguageThatIsBrokenIsTold(t *testing.T) {
 	mutations := []Mutation{
 		ForgetUnsettled, AckSignals, AckChildDone, SkipTell, SkipPublish, SkipSchedules, SkipRecall, SkipChildStart, WrongScope, DropResult,
-		WakeEarly, FailureIsSuccess, FailureIsFinal, UndoIsDone, ChildHasDone, NothingIsUnknown, FirstWins, ScopeIsLost, OutboxIsLost,
+		WakeEarly, FailureIsSuccess, FailureIsFinal, PutOffCounts, UndoIsDone, ChildHasDone, NothingIsUnknown, FirstWins, ScopeIsLost, OutboxIsLost,
 		SignalsAreNew, NoTimeouts,
 	}
 	for _, event := range []string{

@@ -2,12 +2,16 @@ package simulation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/jetsaga/jetsaga/saga"
 )
+
+// errStoreAway is what puts an attempt off.
+var errStoreAway = errors.New("what remembers effects is away")
 
 // running is a handler under way.
 type running struct {
@@ -134,11 +138,18 @@ func (a *activation) perform(r *running) {
 	if owner := a.m.subject.shadow.owner; owner != a.core.Owner() && owner.Worker != "" {
 		a.w.sight(ZombieRan)
 	}
-	runner := a.runnerOf(plan)
 	result := saga.Result{Task: task}
-	result.State, result.Err = runner.Run(r.ctx, task, r.action.State)
-	if result.Err == nil {
-		result.Emits, result.Attributes = saga.Emitted(r.ctx), runner.Attributes()
+	if a.w.strikes(storeAway) {
+		result.Err = saga.PutOff(errStoreAway)
+	} else {
+		runner := a.runnerOf(plan)
+		result.State, result.Err = runner.Run(r.ctx, task, r.action.State)
+		if result.Err == nil {
+			result.Emits, result.Attributes = saga.Emitted(r.ctx), runner.Attributes()
+		}
+		if result.Err == nil && a.w.conf.Language && a.w.strikes(storeAwayAfter) {
+			result = saga.Result{Task: task, Err: saga.PutOff(saga.Unknown(errStoreAway))}
+		}
 	}
 	a.w.say("%s: %s gives %v", a, taskName(task), errorText(result.Err))
 	rest := a.w.between(0, r.script.took+1)
@@ -175,6 +186,10 @@ func (a *activation) ended(r *running, result saga.Result) {
 	result.Took = a.on.clock().Sub(r.begun)
 	if result.Err != nil {
 		result.Delay = a.w.rest(r.action.Plan.Policy(r.action.Task), r.action.Task.Attempt)
+	}
+	if saga.IsPutOff(result.Err) {
+		a.w.sight(PutOff)
+		result.Delay = a.w.between(0, 20*time.Second)
 	}
 	a.ready = append(a.ready, result)
 	switch {

@@ -54,6 +54,7 @@ const (
 	LogUnknown                             // a worker's build did not know what is in the log
 	PeriodicSnapshot                       // a log grew past the distance of two snapshots
 	HandlerPanicked                        // a handler panicked
+	PutOff                                 // an attempt was put off, which does not count
 	SeveralAtOnce                          // an activation ran several handlers at once
 	ResultsTogether                        // results of several handlers came together
 	EffectInVain                           // a handler had its effect after its activation was over
@@ -79,7 +80,7 @@ var situationNames = [situations]string{
 	CancelledWhileRunning: "cancel while running", CancelledWhileParked: "cancel while parked",
 	CancelledPastPivot: "cancel past the pivot", CancelledAfterEnd: "cancel after the end",
 	CancelRejected: "cancel of no run", CancelledInDoubt: "cancel in doubt", VersionUnknown: "version unknown", LogUnknown: "log unknown",
-	PeriodicSnapshot: "periodic snapshot", HandlerPanicked: "handler panicked",
+	PeriodicSnapshot: "periodic snapshot", HandlerPanicked: "handler panicked", PutOff: "put off",
 	SeveralAtOnce: "several handlers at once", ResultsTogether: "results together", EffectInVain: "effect in vain", Asked: "asked",
 	ChildBegun: "child begun", ChildRecalled: "child recalled", PausedToTheEnd: "paused to the end", Helped: "helped by an operator",
 }
