@@ -135,7 +135,7 @@ func (a *activation) attempt(runner saga.Runner, action *saga.Action, info saga.
 	task := action.Task
 	ctx := saga.NewContext(a.handlers, info)
 	if a.w.effects != nil {
-		ctx = saga.WithEffects(ctx, a.w.effects)
+		ctx = saga.WithEffects(ctx, effects{a.w.effects})
 	}
 	r := saga.Result{Task: task}
 	begun := time.Now()
@@ -173,6 +173,9 @@ func (a *activation) conclude(action *saga.Action, info saga.Info, r *saga.Resul
 		return
 	}
 	r.Delay = delay(action.Plan.Policy(action.Task), action.Task.Attempt)
+	if saga.IsPutOff(r.Err) {
+		r.Delay = putOff(a.w.conf.ParkAfter, action.Task.PutOff)
+	}
 	if a.w.ctx.Err() == nil {
 		a.logFailure(info, r.Err)
 	}
@@ -247,6 +250,10 @@ func (a *activation) logFailure(info saga.Info, err error) {
 	if errors.As(err, &panicked) {
 		level = slog.LevelError
 	}
-	a.w.log.Log(a.w.ctx, level, "attempt failed", "saga", a.key().String(), "step", info.StepKey,
+	what := "attempt failed"
+	if saga.IsPutOff(err) {
+		what = "attempt put off"
+	}
+	a.w.log.Log(a.w.ctx, level, what, "saga", a.key().String(), "step", info.StepKey,
 		"undo", info.Undo, "attempt", info.Attempt, "error", err)
 }

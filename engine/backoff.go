@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -26,6 +27,23 @@ func delay(p saga.RetryPolicy, attempt int) time.Duration {
 		backoff.WithMaxElapsedTime(0),
 	)
 	return b.NextBackOff()
+}
+
+// How long an attempt is put off, jitter apart.
+const (
+	putOffLeast = 100 * time.Millisecond
+	putOffMost  = time.Minute
+)
+
+// putOff gives the rest before an attempt that does not count comes again, as so many have before it: long enough for the saga
+// to be parked, and longer each time.
+func putOff(parkAfter time.Duration, before int) time.Duration {
+	rest := max(parkAfter, putOffLeast)
+	for ; before > 0 && rest < putOffMost; before-- {
+		rest *= 2
+	}
+	rest = min(rest, putOffMost)
+	return rest + 1 + rand.N(rest/4) //nolint:gosec // nobody gains from guessing it
 }
 
 // untilDone retries f, which talks to the server, until it succeeds, fails for good (backoff.Permanent) or ctx

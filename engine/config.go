@@ -12,6 +12,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/jetsaga/jetsaga/projections"
+	"github.com/jetsaga/jetsaga/projections/idempotency"
 	"github.com/jetsaga/jetsaga/saga"
 	"github.com/jetsaga/jetsaga/streams"
 )
@@ -45,15 +47,23 @@ type Config struct {
 	// ones not. A worker never holds a command that it has no slot for. Default: [DefaultSlots].
 	Slots int
 	// ParkAfter is the longest rest between two attempts that a saga spends in its slot; for a longer one it
-	// parks, and a timer on the server wakes it. Default: [saga.DefaultParkAfter].
+	// parks, and a timer on the server wakes it. Default: [saga.DefaultParkAfter]. An attempt that is put off rests for
+	// longer, so that it has no slot meanwhile, but not for much longer than a minute.
 	ParkAfter time.Duration
 	// MaxState is the largest state a step may leave, in bytes of JSON; a larger one fails the step. Default,
 	// and at most: a third of the server's max_payload, since a commit may carry a state twice.
 	MaxState int
 
-	// Redis is where the read models are, which the caller closes after the engine has stopped. Sagas run without it, and
-	// when it is away; what needs it says so. Default: none.
+	// Redis is where the read models are, and what guarded steps and [saga.Once] remember; the caller closes it after the
+	// engine has stopped. Sagas run without it, and when it is away; what needs it says so. A worker's own calls go through a
+	// [projections.Breaker]. Default: none.
 	Redis redis.UniversalClient
+	// EffectLease is how long after a worker has died in a guarded step, or in an effect of [saga.Once], another may be at it.
+	// Default: [idempotency.DefaultLease], 30 seconds.
+	EffectLease time.Duration
+	// EffectKeep is how long it is remembered in Redis that a guarded step was done, or an effect of [saga.Once]: a step that is
+	// run again later, after a longer rest or pause, has its effect again. Default: [idempotency.DefaultKeep], 24 hours.
+	EffectKeep time.Duration
 	// NoProjector leaves the read models to other workers, or to projectors in processes of their own. Default: a worker
 	// with Redis keeps them up, beside all others, of which one at a time is active on each stream.
 	NoProjector bool
@@ -68,6 +78,8 @@ type Config struct {
 	Hooks Hooks
 	// MeterProvider takes the engine's OpenTelemetry metrics, which docs/metrics.md lists. Default: none are made.
 	MeterProvider metric.MeterProvider
+
+	breaker *projections.Breaker // for what is done with Redis; nil without
 }
 
 // withDefaults checks the configuration, tells all that is wrong at once, and fills in defaults.
@@ -83,6 +95,18 @@ func (c Config) withDefaults() (Config, error) {
 	if c.ParkAfter < 0 {
 		fault("ParkAfter is %v, must be positive", c.ParkAfter)
 	}
+	for _, d := range []struct {
+		field string
+		value *time.Duration
+		or    time.Duration
+	}{{"EffectLease", &c.EffectLease, idempotency.DefaultLease}, {"EffectKeep", &c.EffectKeep, idempotency.DefaultKeep}} {
+		switch {
+		case *d.value == 0:
+			*d.value = d.or
+		case *d.value < time.Millisecond:
+			fault("%s is %v, must be a millisecond at least", d.field, *d.value)
+		}
+	}
 	if c.MaxState < 0 {
 		fault("MaxState is %d, must be positive", c.MaxState)
 	}
@@ -94,6 +118,12 @@ func (c Config) withDefaults() (Config, error) {
 	retention, err := c.Retention.withDefaults()
 	if err != nil {
 		errs = append(errs, err)
+	}
+	if c.Redis != nil && c.breaker == nil {
+		c.breaker, err = projections.NewBreaker(projections.BreakerConfig{Logger: c.Logger, MeterProvider: c.MeterProvider})
+		if err != nil {
+			errs = append(errs, err)
+		}
 	}
 	if len(errs) > 0 {
 		return c, errors.Join(errs...)

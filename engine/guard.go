@@ -17,7 +17,10 @@ import (
 // refused for.
 func newEffects(conf Config, namespace string, r *registry) (*idempotency.Store, error) {
 	if conf.Redis != nil {
-		return idempotency.New(idempotency.Config{Redis: conf.Redis, Namespace: namespace, MeterProvider: conf.MeterProvider})
+		return idempotency.New(idempotency.Config{
+			Redis: conf.Redis, Namespace: namespace, Lease: conf.EffectLease, Keep: conf.EffectKeep, Breaker: conf.breaker,
+			MeterProvider: conf.MeterProvider,
+		})
 	}
 	var errs []error
 	for _, p := range r.plans() {
@@ -29,20 +32,12 @@ func newEffects(conf Config, namespace string, r *registry) (*idempotency.Store,
 	return nil, errors.Join(errs...)
 }
 
-// guarded makes an attempt of a step under its guard, which it waits for: while another is at the step, and while Redis is
-// away. A result that the guard knows is not made again. What the guard is told of a new one goes beside the commit, and is not
-// waited for: without it, the step may run again, as it would without a guard.
+// guarded makes an attempt of a step under its guard. Where that is held by another for long, or cannot be asked, no attempt is
+// made: it is put off, and the saga's slot is for others. A result that the guard knows is not made again. What the guard is
+// told of a new one goes beside the commit, and is not waited for: without it, the step may run again, as it would without a guard.
 func (a *activation) guarded(ctx context.Context, action *saga.Action, info saga.Info, r *saga.Result, run func(ctx context.Context) error) {
-	var claim *idempotency.Claim
-	var before *idempotency.Result
-	waiting, stop := a.limited(ctx, 0, action.Task, info)
-	defer stop()
-	r.Err = untilDone(waiting, func() (err error) {
-		claim, before, err = a.w.effects.Await(waiting, info.GuardKey())
-		return err
-	}, func(err error, _ time.Duration) {
-		a.w.log.Warn("guarded step waits", "saga", a.key().String(), "step", info.StepKey, "error", err)
-	})
+	claim, before, err := a.claim(ctx, action.Task, info)
+	r.Err = saga.PutOff(err)
 	switch {
 	case r.Err != nil:
 	case before != nil:
@@ -65,6 +60,34 @@ func (a *activation) guarded(ctx context.Context, action *saga.Action, info saga
 	}
 }
 
+// claim claims the guard of a step, or gives what it knows.
+func (a *activation) claim(ctx context.Context, t saga.Task, info saga.Info) (*idempotency.Claim, *idempotency.Result, error) {
+	ctx, stop := a.limited(ctx, 0, t, info)
+	defer stop()
+	ctx, cancel := context.WithTimeoutCause(ctx, a.w.conf.ParkAfter, errGuardHeld)
+	defer cancel()
+	return a.w.effects.Await(ctx, info.GuardKey())
+}
+
+var errGuardHeld = errors.New("the step may be under way elsewhere; it is waited for")
+
+// effects is what remembers effects as handlers see it.
+type effects struct{ store *idempotency.Store }
+
+// Do implements [saga.Effects]. A result that cannot be kept fails the step for good: the next attempt would have the effect again.
+func (e effects) Do(ctx context.Context, key string, fn func(ctx context.Context) ([]byte, error)) ([]byte, error) {
+	var failed error
+	data, err := e.store.Do(ctx, key, func(ctx context.Context) (data []byte, err error) {
+		data, failed = fn(ctx)
+		return data, failed
+	})
+	var invalid *idempotency.InvalidError
+	if failed == nil && errors.As(err, &invalid) {
+		return nil, saga.Permanent(err)
+	}
+	return data, err
+}
+
 // permanent marks an error of the guard that another try cannot change.
 func permanent(err error) error {
 	var lost *idempotency.LostError
@@ -75,16 +98,13 @@ func permanent(err error) error {
 	return err
 }
 
-// guardPatience bounds what the guard is told: after it, the lease has run out. A stop waits for guardFarewell at most: whoever
-// goes on with the saga would have to wait for the lease's end, and then repeat the effect.
-const (
-	guardPatience = idempotency.DefaultLease
-	guardFarewell = 3 * time.Second
-)
+// guardFarewell is how long a stop waits for the guard at most: whoever goes on with the saga would have to wait for the lease's
+// end, and then repeat the effect.
+const guardFarewell = 3 * time.Second
 
-// tellGuard tells the guard what came of an attempt, until it has heard, refuses, or it is too late.
+// tellGuard tells the guard what came of an attempt, until it has heard, refuses, or the lease has run out.
 func (w *worker) tellGuard(key saga.Key, tell func(ctx context.Context) error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), guardPatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), w.conf.EffectLease)
 	defer cancel()
 	defer context.AfterFunc(w.ctx, func() { time.AfterFunc(guardFarewell, cancel) })()
 	err := untilDone(ctx, func() error { return permanent(tell(ctx)) }, nil)

@@ -3,9 +3,15 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/jetsaga/jetsaga/engine"
 	"github.com/jetsaga/jetsaga/projections/idempotency"
@@ -143,25 +149,202 @@ func TestAStopTellsTheGuardWhatCameOfTheStep(t *testing.T) {
 	}
 }
 
-func TestAGuardedStepWaitsWhileRedisIsAway(t *testing.T) {
+// away are the ways of a Redis to be away.
+var away = map[string]struct {
+	begin, end func(t *testing.T, s *testutil.RedisServer)
+}{
+	"down": {
+		func(_ *testing.T, s *testutil.RedisServer) { s.Kill() },
+		func(t *testing.T, s *testutil.RedisServer) {
+			t.Helper()
+			if err := s.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		},
+	},
+	"does not answer": {
+		func(t *testing.T, s *testutil.RedisServer) {
+			t.Helper()
+			if err := s.Stop(); err != nil {
+				t.Fatal(err)
+			}
+		},
+		func(t *testing.T, s *testutil.RedisServer) {
+			t.Helper()
+			if err := s.Continue(); err != nil {
+				t.Fatal(err)
+			}
+		},
+	},
+}
+
+// brisk connects to a Redis without much patience.
+func brisk(t *testing.T, s *testutil.RedisServer) *redis.Client {
+	t.Helper()
+	const brief = 100 * time.Millisecond
+	rdb := redis.NewClient(&redis.Options{Addr: s.Address(), DialTimeout: brief, ReadTimeout: brief, WriteTimeout: brief, MaxRetries: -1})
+	t.Cleanup(func() { _ = rdb.Close() })
+	return rdb
+}
+
+// Sagas that need Redis wait for it in nobody's way: they have no slot, however few slots there are.
+func TestGuardedStepsThatWaitForRedisKeepNobodyFromRunning(t *testing.T) {
+	const slots, waiting, others = 4, 20, 200
+	for name, how := range away {
+		t.Run(name, func(t *testing.T) {
+			f := newFleet(t)
+			server := testutil.Redis(t)
+			def := saga.Must(saga.Define("trip", 1,
+				saga.Step("flight", does("flight")),
+				saga.Step("hotel", does("hotel")).Guarded().Retry(saga.RetryPolicy{Attempts: 1}).Compensate(does("-hotel")),
+				saga.Step("car", does("car")),
+			))
+			plain := saga.Must(saga.Define("walk", 1, saga.Step("go", does("go"))))
+			f.engine(engine.Config{Redis: brisk(t, server), NoProjector: true, Streams: 1, Slots: slots, ParkAfter: 20 * time.Millisecond}, def, plain)
+			ctx := withPatience(t)
+			walks, trips := engine.For(f.client(), plain), engine.For(f.client(), def)
+			walk := func(prefix string) time.Duration {
+				begun := time.Now()
+				for i := range others {
+					if _, err := walks.Run(ctx, fmt.Sprint(prefix, i), trip{}); err != nil {
+						t.Fatalf("a saga without guarded steps does not go on: %v", err)
+					}
+				}
+				return time.Since(begun)
+			}
+			with := walk("with-")
+			how.begin(t, server)
+			for i := range waiting {
+				if _, err := trips.Start(ctx, fmt.Sprint("t-", i), trip{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for i := range waiting {
+				until(ctx, t, f.client(), trips.Key(fmt.Sprint("t-", i)), func(in *saga.Instance) bool {
+					s := in.Steps.Get("hotel")
+					return s.PutOff > 0 && s.Attempt == 0 && !s.Doubt
+				})
+			}
+			without := walk("without-")
+			for i := range waiting {
+				in, err := f.client().Get(ctx, trips.Key(fmt.Sprint("t-", i)))
+				if err != nil || in.Ended() {
+					t.Fatalf("with Redis away: %v, %v", in, err)
+				}
+			}
+			how.end(t, server)
+			t.Logf("%d sagas took %v with Redis, %v while it was away", others, with, without)
+			for i := range waiting {
+				state, err := trips.Wait(ctx, fmt.Sprint("t-", i))
+				if err != nil || state.State.Log != "flight hotel car " {
+					t.Errorf("once Redis is back: %+v, %v", state, err)
+				}
+			}
+		})
+	}
+}
+
+// The step may have one attempt, or ten, as by default: those that Redis has spoilt are none of them.
+func TestAnAttemptThatFailsForItsRedisDoesNotCount(t *testing.T) {
+	for name, how := range away {
+		t.Run(name, func(t *testing.T) {
+			f := newFleet(t)
+			server := testutil.Redis(t)
+			var failed sync.Map
+			hooks := engine.Hooks{Ran: func(info saga.Info, _ time.Duration, err error) {
+				if err != nil && !saga.IsPutOff(err) {
+					failed.Store(info.Key, err)
+				}
+			}}
+			mail := func(ctx context.Context, s *trip) error {
+				n, err := saga.Once(ctx, "mail", func(context.Context) (string, error) { return "mail ", nil })
+				if err != nil {
+					return fmt.Errorf("the mail: %w", err)
+				}
+				s.Log += n
+				return nil
+			}
+			plain := threeSteps(t, mail, saga.RetryPolicy{})
+			strict := saga.Must(saga.Define("strict", 1, saga.Step("flight", does("flight")), saga.Step("hotel", mail).Retry(saga.RetryPolicy{Attempts: 1})))
+			f.engine(engine.Config{Redis: brisk(t, server), NoProjector: true, ParkAfter: 20 * time.Millisecond, Hooks: hooks}, plain, strict)
+			ctx := withPatience(t)
+			how.begin(t, server)
+			keys := []saga.Key{engine.For(f.client(), plain).Key("t-1"), engine.For(f.client(), strict).Key("t-1")}
+			for i, def := range []*saga.Definition[trip]{plain, strict} {
+				if _, err := engine.For(f.client(), def).Start(ctx, keys[i].ID, trip{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, key := range keys {
+				until(ctx, t, f.client(), key, func(in *saga.Instance) bool { return in.Steps.Get("hotel").PutOff > 2 })
+			}
+			how.end(t, server)
+			for _, key := range keys {
+				in, err := f.client().Wait(ctx, key)
+				if err != nil || in.Status != saga.StatusCompleted || in.Steps.Get("hotel").Attempt != 1 || !strings.Contains(string(in.State.JSON()), "flight mail ") {
+					t.Errorf("%s: %+v, %v; want it completed with the first attempt", key, in, err)
+				}
+			}
+			failed.Range(func(key, err any) bool { t.Errorf("%v: %v", key, err); return true })
+		})
+	}
+}
+
+// A result that cannot be kept would be made again by each attempt.
+func TestAnEffectWhoseResultCannotBeKeptFailsForGood(t *testing.T) {
 	f := newFleet(t)
-	server := testutil.Redis(t)
-	def := guardedTrip(does("hotel"))
-	plain := saga.Must(saga.Define("walk", 1, saga.Step("go", does("go"))))
-	f.engine(engine.Config{Redis: server.Client(t), NoProjector: true}, def, plain)
+	var ran atomic.Int64
+	def := threeSteps(t, func(ctx context.Context, _ *trip) error {
+		_, err := saga.Once(ctx, "scan", func(context.Context) (string, error) {
+			ran.Add(1)
+			return strings.Repeat("x", idempotency.DefaultMaxResult), nil
+		})
+		return err
+	}, saga.RetryPolicy{})
+	f.engine(engine.Config{Redis: testutil.Redis(t).Client(t), NoProjector: true}, def)
+	in, err := engine.For(f.client(), def).Run(withPatience(t), "t-1", trip{})
+	if in == nil || in.Status != saga.StatusCompensated || !strings.Contains(in.Error, "bytes") || ran.Load() != 1 {
+		t.Errorf("%+v, %v; the effect happened %d times, want once", in, err, ran.Load())
+	}
+}
+
+func TestHowLongEffectsAreRememberedIsSettable(t *testing.T) {
+	f := newFleet(t)
+	rdb := testutil.Redis(t).Client(t)
+	const lease, keep = time.Minute, time.Hour
+	release := make(chan struct{})
+	def := guardedTrip(func(ctx context.Context, _ *trip) error {
+		if _, err := saga.Once(ctx, "mail", func(context.Context) (int, error) { return 1, nil }); err != nil {
+			return err
+		}
+		<-release
+		return nil
+	})
+	f.engine(engine.Config{Redis: rdb, NoProjector: true, EffectLease: lease, EffectKeep: keep}, def)
 	ctx := withPatience(t)
-	server.Kill()
-	sagas := engine.For(f.client(), def)
-	if _, err := sagas.Start(ctx, "t-1", trip{}); err != nil {
+	if _, err := engine.For(f.client(), def).Start(ctx, "t-1", trip{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := engine.For(f.client(), plain).Run(ctx, "w-1", trip{}); err != nil {
-		t.Errorf("a saga without guarded steps does not go on: %v", err)
+	kept := func(want ...time.Duration) {
+		t.Helper()
+		var left []time.Duration
+		for !slices.Equal(left, want) {
+			keys, err := rdb.Keys(ctx, "jetsaga:*").Result()
+			if err != nil {
+				t.Fatalf("%v; the keys are kept for %v, want %v", err, left, want)
+			}
+			left = left[:0]
+			for _, key := range keys {
+				left = append(left, rdb.PTTL(ctx, key).Val().Round(lease))
+			}
+			slices.Sort(left)
+		}
 	}
-	if err := server.Start(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if state, err := sagas.Wait(ctx, "t-1"); err != nil || state.State.Log != "flight hotel car " {
-		t.Errorf("got %+v, %v", state, err)
+	kept(keep, lease+keep) // the effect is done, the step is under way
+	close(release)
+	kept(keep, keep)
+	if _, err := engine.New(engine.Config{Conn: f.nc, EffectLease: -1, EffectKeep: time.Microsecond}); err == nil ||
+		!strings.Contains(err.Error(), "EffectLease is -1ns") || !strings.Contains(err.Error(), "EffectKeep is 1µs") {
+		t.Errorf("error %v, want both fields", err)
 	}
 }

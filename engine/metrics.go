@@ -108,6 +108,8 @@ func (i *instruments) ran(info saga.Info, took time.Duration, err error) {
 	switch {
 	case saga.IsPermanent(err):
 		outcome = "permanent"
+	case saga.IsPutOff(err):
+		outcome = "put-off"
 	case err != nil:
 		outcome = "failed"
 	}

@@ -23,7 +23,7 @@ func (c *Client) View(v projections.View) (*projections.Projector, error) {
 
 func projectorConfig(conf Config, ns *streams.Namespace) projections.ProjectorConfig {
 	return projections.ProjectorConfig{
-		Redis: conf.Redis, Source: source{ns}, Logger: conf.Logger, MeterProvider: conf.MeterProvider,
+		Redis: conf.Redis, Breaker: conf.breaker, Source: source{ns}, Logger: conf.Logger, MeterProvider: conf.MeterProvider,
 		Remember: conf.Retention.Remember,
 	}
 }

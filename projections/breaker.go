@@ -44,14 +44,25 @@ func (e *BreakerOpenError) Error() string {
 	return fmt.Sprintf("Redis does not answer; it is tried again in %v", e.RetryAfter)
 }
 
-// NewBreaker gives a hook that stops a Redis client from waiting for a Redis that does not answer: after some failures in a row
-// commands fail at once with a [*BreakerOpenError], until one that is let through succeeds. What Redis answers, were it an
-// error, is no failure, and neither is a call whose context has ended.
+// Breaker stops callers from waiting for a Redis that does not answer: after some failures in a row, calls fail at once with a
+// [*BreakerOpenError], until one that is let through succeeds. What Redis answers, were it an error, is no failure, and neither is
+// a call that its caller has cancelled; one that its deadline has ended is.
+//
+// As a hook it is on all that a client does, and that client has one of its own:
 //
 //	rdb.AddHook(breaker)
 //
-// A client has one breaker of its own. The error names each field of the configuration that is wrong.
-func NewBreaker(conf BreakerConfig) (redis.Hook, error) {
+// A worker has one on its own calls without that: see engine.Config.Redis. It is safe for concurrent use.
+type Breaker struct {
+	circuit  *gobreaker.CircuitBreaker[struct{}]
+	rest     time.Duration
+	openedAt atomic.Int64 // nanoseconds since 1970
+}
+
+var _ redis.Hook = (*Breaker)(nil)
+
+// NewBreaker gives a breaker. The error names each field of the configuration that is wrong.
+func NewBreaker(conf BreakerConfig) (*Breaker, error) {
 	var errs []error
 	if conf.Failures < 0 {
 		errs = append(errs, fmt.Errorf("projections.BreakerConfig.Failures is %d, must be positive", conf.Failures))
@@ -68,7 +79,7 @@ func NewBreaker(conf BreakerConfig) (redis.Hook, error) {
 	if conf.Logger == nil {
 		conf.Logger = slog.Default()
 	}
-	b := &breaker{rest: conf.Rest}
+	b := &Breaker{rest: conf.Rest}
 	var open metric.Int64Gauge
 	if conf.MeterProvider != nil {
 		var err error
@@ -83,10 +94,6 @@ func NewBreaker(conf BreakerConfig) (redis.Hook, error) {
 		Timeout:     conf.Rest,
 		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= uint32(min(conf.Failures, 1<<30)) }, //nolint:gosec // bounded
 		IsExcluded:  func(err error) bool { return errors.Is(err, errOwnEnd) },
-		IsSuccessful: func(err error) bool {
-			var answered redis.Error
-			return err == nil || errors.As(err, &answered)
-		},
 		OnStateChange: func(_ string, _, to gobreaker.State) {
 			away := int64(0)
 			switch to {
@@ -107,28 +114,23 @@ func NewBreaker(conf BreakerConfig) (redis.Hook, error) {
 	return b, nil
 }
 
-// errOwnEnd marks the error of a call whose own context has ended.
-var errOwnEnd = errors.New("the caller's context has ended")
-
-type breaker struct {
-	circuit  *gobreaker.CircuitBreaker[struct{}]
-	rest     time.Duration
-	openedAt atomic.Int64 // nanoseconds since 1970
-}
-
-var _ redis.Hook = (*breaker)(nil)
+// errOwnEnd stands for the error of a call of which nothing is to be learnt: its caller has ended it.
+var errOwnEnd = errors.New("the caller has ended the call")
 
 // DialHook implements [redis.Hook].
-func (b *breaker) DialHook(next redis.DialHook) redis.DialHook {
+func (b *Breaker) DialHook(next redis.DialHook) redis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
 }
 
 // ProcessHook implements [redis.Hook].
-func (b *breaker) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (b *Breaker) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		err := b.call(ctx, func(ctx context.Context) error { return next(ctx, cmd) })
-		var open *BreakerOpenError
-		if errors.As(err, &open) {
+		called := false
+		err := b.Call(ctx, func(ctx context.Context) error {
+			called = true
+			return next(ctx, cmd)
+		})
+		if !called {
 			cmd.SetErr(err)
 		}
 		return err
@@ -136,11 +138,14 @@ func (b *breaker) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 }
 
 // ProcessPipelineHook implements [redis.Hook].
-func (b *breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (b *Breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		err := b.call(ctx, func(ctx context.Context) error { return next(ctx, cmds) })
-		var open *BreakerOpenError
-		if errors.As(err, &open) {
+		called := false
+		err := b.Call(ctx, func(ctx context.Context) error {
+			called = true
+			return next(ctx, cmds)
+		})
+		if !called {
 			for _, cmd := range cmds {
 				cmd.SetErr(err)
 			}
@@ -149,18 +154,24 @@ func (b *breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 	}
 }
 
-// within marks the context of a call that is let through: what it takes to connect is part of it.
-type within struct{}
+// within marks the context of a call that a breaker has let through: what it takes to connect is part of it.
+type within struct{ *Breaker }
 
-// call calls Redis, unless the breaker is open.
-func (b *breaker) call(ctx context.Context, f func(ctx context.Context) error) error {
-	if ctx.Value(within{}) != nil {
+// Call has f call Redis, with the context that it is given, and gives its error; where the breaker is open, f is not called.
+func (b *Breaker) Call(ctx context.Context, f func(ctx context.Context) error) error {
+	if ctx.Value(within{b}) != nil {
 		return f(ctx)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	var failure error
 	_, err := b.circuit.Execute(func() (struct{}, error) {
-		failure = f(context.WithValue(ctx, within{}, true))
-		if failure != nil && ctx.Err() != nil {
+		failure = f(context.WithValue(ctx, within{b}, true))
+		switch {
+		case failure == nil || answered(failure):
+			return struct{}{}, nil
+		case errors.Is(ctx.Err(), context.Canceled):
 			return struct{}{}, errOwnEnd
 		}
 		return struct{}{}, failure
@@ -170,4 +181,10 @@ func (b *breaker) call(ctx context.Context, f func(ctx context.Context) error) e
 		return &BreakerOpenError{max(left, time.Millisecond)}
 	}
 	return failure
+}
+
+// answered reports whether an error is what Redis has answered.
+func answered(err error) bool {
+	var refused redis.Error
+	return errors.As(err, &refused)
 }

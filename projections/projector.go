@@ -20,6 +20,8 @@ import (
 type ProjectorConfig struct {
 	// Redis is where the read models are. The caller closes it after the projector has stopped.
 	Redis redis.UniversalClient
+	// Breaker, if any, is what the calls of Redis go through. Default: none.
+	Breaker *Breaker
 	// Source is the sagas' streams.
 	Source Source
 	// Logger takes what an operator may want to know. Default: slog.Default().
@@ -128,7 +130,7 @@ func (conf ProjectorConfig) models() kind {
 		what: "read models", marker: metaKey(namespace), feeds: feedPrefix, form: form{format: modelFormat},
 		handler: func(generation, stream string, told func(uint64, int, time.Time)) Handler {
 			return &writer{
-				models: models{conf.Redis, modelKeys{namespace, generation}}, source: conf.Source,
+				models: models{conf.client(), modelKeys{namespace, generation}}, source: conf.Source,
 				namespace: namespace, stream: stream, log: conf.Logger, told: told, remember: conf.Remember,
 			}
 		},
@@ -207,12 +209,12 @@ func (s *supervision) look(ctx context.Context, running map[follower]*following)
 		}
 		s.epoch, s.streams, s.epochAt = epoch[0], digest(epoch), time.Now()
 	}
-	begun, err := ensureScript.Run(bounded, p.conf.Redis, []string{p.kind.marker},
+	begun, err := ensureScript.Run(bounded, p.conf.client(), []string{p.kind.marker},
 		s.epoch, p.kind.form.format, p.kind.form.version, newGeneration(), time.Now().UnixMilli(), s.streams).Int()
 	if err != nil {
 		return fmt.Errorf("looking for %s: %w", p.kind.what, err)
 	}
-	g, err := readMarker(bounded, p.conf.Redis, p.kind.marker)
+	g, err := readMarker(bounded, p.conf.client(), p.kind.marker)
 	if err != nil {
 		return err
 	}
@@ -315,14 +317,14 @@ func (s *supervision) finish(ctx context.Context, g Generations) (Generations, e
 	if !ready {
 		return g, nil
 	}
-	switched, err := switchScript.Run(ctx, p.conf.Redis, []string{p.kind.marker}, g.Next).Int()
+	switched, err := switchScript.Run(ctx, p.conf.client(), []string{p.kind.marker}, g.Next).Int()
 	if err != nil {
 		return g, fmt.Errorf("switching to new %s: %w", p.kind.what, err)
 	}
 	if switched == 1 {
 		p.conf.Logger.Info(p.kind.what+" are built", "generation", g.Next, "took", time.Since(g.Began).Round(time.Millisecond))
 	}
-	return readMarker(ctx, p.conf.Redis, p.kind.marker)
+	return readMarker(ctx, p.conf.client(), p.kind.marker)
 }
 
 // clean removes what is left of older generations: one that was begun since is not to be removed.
@@ -407,7 +409,7 @@ func (p *Projector) lost(ctx context.Context, moved *movedError) {
 	if moved.expected-moved.found <= lostMost {
 		return
 	}
-	if _, err := rebuildAt(ctx, p.conf.Redis, p.kind.marker, p.conf.Source.Namespace(), "Redis was set back", ""); err != nil {
+	if _, err := rebuildAt(ctx, p.conf.client(), p.kind.marker, p.conf.Source.Namespace(), "Redis was set back", ""); err != nil {
 		p.conf.Logger.Warn("asking for a rebuild", "error", err)
 	}
 }

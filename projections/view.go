@@ -128,7 +128,7 @@ func NewViewProjector(conf ProjectorConfig, v View) (*Projector, error) {
 		what: "view " + v.Name, marker: viewMarker(namespace, v.Name), feeds: viewFeeds + v.Name + "-",
 		form: form{modelFormat, v.Version},
 		handler: func(generation, stream string, told func(uint64, int, time.Time)) Handler {
-			return &viewWriter{view: &v, rdb: conf.Redis, namespace: namespace, generation: generation, stream: stream,
+			return &viewWriter{view: &v, rdb: conf.client(), namespace: namespace, generation: generation, stream: stream,
 				log: conf.Logger, told: told}
 		},
 		sweep: func(ctx context.Context, keep func(string) bool) error {

@@ -42,7 +42,7 @@ func (c *Claim) Extend(ctx context.Context) error {
 
 func (c *Claim) run(ctx context.Context, script *redis.Script, doing string, args ...any) error {
 	args = append([]any{strconv.FormatUint(c.token, 10)}, args...)
-	valid, err := script.Run(ctx, c.store.conf.Redis, []string{c.redisKey}, args...).Bool()
+	valid, err := c.store.run(ctx, script, c.redisKey, args...).Bool()
 	switch {
 	case err != nil:
 		return fmt.Errorf("idempotency key %q: %s: %w", c.key, doing, err)

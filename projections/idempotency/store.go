@@ -40,8 +40,16 @@ type Config struct {
 	Keep time.Duration
 	// MaxResult is the largest result, in bytes. Default: [DefaultMaxResult].
 	MaxResult int
+	// Breaker, if any, is what each call of Redis goes through: see projections.Breaker. Default: none.
+	Breaker Breaker
 	// MeterProvider takes the OpenTelemetry metrics, which docs/metrics.md lists. Default: none are made.
 	MeterProvider metric.MeterProvider
+}
+
+// Breaker stops callers from waiting for a Redis that is known to be away.
+type Breaker interface {
+	// Call gives the error of f, or one of its own where f was not called.
+	Call(ctx context.Context, f func(ctx context.Context) error) error
 }
 
 // Store keeps idempotency keys in Redis. It is safe for concurrent use.
@@ -109,8 +117,7 @@ func (s *Store) Begin(ctx context.Context, key string) (*Claim, *Result, error) 
 	}
 	c := &Claim{store: s, key: key, redisKey: s.redisKey(key)}
 	call := s.calls.begin(key)
-	answer, err := beginScript.Run(ctx, s.conf.Redis, []string{c.redisKey},
-		s.conf.Lease.Milliseconds(), s.conf.Keep.Milliseconds(), call).StringSlice()
+	answer, err := s.run(ctx, beginScript, c.redisKey, s.conf.Lease.Milliseconds(), s.conf.Keep.Milliseconds(), call).StringSlice()
 	if err == nil && len(answer) != 3 {
 		err = fmt.Errorf("the script answered %q", answer)
 	}
@@ -134,6 +141,22 @@ func (s *Store) Begin(ctx context.Context, key string) (*Claim, *Result, error) 
 		return nil, nil, fmt.Errorf("idempotency key %q: its token: %w", key, err)
 	}
 	return c, nil, nil
+}
+
+// run has Redis run a script on a key.
+func (s *Store) run(ctx context.Context, script *redis.Script, key string, args ...any) (cmd *redis.Cmd) {
+	if s.conf.Breaker == nil {
+		return script.Run(ctx, s.conf.Redis, []string{key}, args...)
+	}
+	err := s.conf.Breaker.Call(ctx, func(ctx context.Context) error {
+		cmd = script.Run(ctx, s.conf.Redis, []string{key}, args...)
+		return cmd.Err()
+	})
+	if cmd == nil { // it was not called
+		cmd = redis.NewCmd(ctx)
+		cmd.SetErr(err)
+	}
+	return cmd
 }
 
 func (s *Store) count(ctx context.Context, outcome string) {
