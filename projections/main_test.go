@@ -144,7 +144,12 @@ func (s *site) workerOf(conf engine.Config, definitions ...saga.Runnable) (end f
 // projector runs a projector until the returned function is called or the test ends.
 func (s *site) projector() (stop func()) {
 	s.t.Helper()
-	p, err := s.client.Projector()
+	return s.run(s.client.Projector())
+}
+
+// run runs a projector until the returned function is called or the test ends.
+func (s *site) run(p *projections.Projector, err error) (stop func()) {
+	s.t.Helper()
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -175,13 +180,17 @@ func (s *site) start(from, to int) {
 	}
 }
 
+// patience is how long tests wait for what has to come.
+var patience = func() time.Duration {
+	if long {
+		return 5 * time.Minute
+	}
+	return time.Minute
+}()
+
 // eventually returns when f says so.
 func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	patience := time.Minute
-	if long {
-		patience = 5 * time.Minute
-	}
 	for deadline := time.Now().Add(patience); !f(); {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain: %s", what)
@@ -190,12 +199,15 @@ func eventually(t testing.TB, what string, f func() bool) {
 	}
 }
 
+// ended are the sagas that have.
+var ended = projections.Query{Statuses: []saga.Status{
+	saga.StatusCompleted, saga.StatusCompensated, saga.StatusStuck, saga.StatusTerminated}}
+
 // ended returns when the read models show so many sagas as ended.
 func (s *site) ended(n int64) {
 	s.t.Helper()
 	eventually(s.t, fmt.Sprintf("%d sagas ended in the read models", n), func() bool {
-		got, err := s.reader().Count(s.t.Context(), projections.Query{Statuses: []saga.Status{
-			saga.StatusCompleted, saga.StatusCompensated, saga.StatusStuck, saga.StatusTerminated}})
+		got, err := s.reader().Count(s.t.Context(), ended)
 		return err == nil && got >= n
 	})
 }

@@ -34,6 +34,8 @@ type ProjectorConfig struct {
 	// Remember is for how long purged sagas are remembered, at least: that of the retention. Read models that were not
 	// written for longer may have missed purges, and are built anew. Default: [DefaultRemember].
 	Remember time.Duration
+
+	lostMost uint64 // so many records, so that a test can do with fewer
 }
 
 // DefaultRemember is for how long purged sagas are remembered unless a retention says otherwise.
@@ -119,6 +121,9 @@ func (conf ProjectorConfig) withDefaults() (ProjectorConfig, error) {
 	}
 	if conf.Remember == 0 {
 		conf.Remember = DefaultRemember
+	}
+	if conf.lostMost == 0 {
+		conf.lostMost = lostMost
 	}
 	return conf, nil
 }
@@ -406,7 +411,7 @@ func (p *Projector) start(ctx context.Context, name follower) *following {
 const lostMost = 100_000
 
 func (p *Projector) lost(ctx context.Context, moved *movedError) {
-	if moved.expected-moved.found <= lostMost {
+	if moved.expected-moved.found <= p.conf.lostMost {
 		return
 	}
 	if _, err := rebuildAt(ctx, p.conf.client(), p.kind.marker, p.conf.Source.Namespace(), "Redis was set back", ""); err != nil {

@@ -42,25 +42,6 @@ func (h *told) Handle(_ context.Context, r slog.Record) error {
 
 func isNewer(err error) bool { return errors.Is(err, projections.ErrNewer) }
 
-// run runs a projector until the returned function is called or the test ends.
-func (s *site) run(p *projections.Projector, err error) (stop func()) {
-	s.t.Helper()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- p.Run(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			s.t.Error(err)
-		}
-	})
-	s.t.Cleanup(stop)
-	return stop
-}
-
 // marker gives what a marker says.
 func (s *site) marker(key string) map[string]string {
 	s.t.Helper()

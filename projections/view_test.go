@@ -41,21 +41,7 @@ func perCustomer(version int) projections.View {
 // view runs a view until the returned function is called or the test ends.
 func (s *site) view(v projections.View) (stop func()) {
 	s.t.Helper()
-	p, err := s.client.View(v)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- p.Run(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			s.t.Error(err)
-		}
-	})
-	s.t.Cleanup(stop)
-	return stop
+	return s.run(s.client.View(v))
 }
 
 func (s *site) readView(hash string) (fields map[string]string, err error) {
