@@ -170,11 +170,12 @@ func (a *app) lettersShow() *cobra.Command {
 				}
 				a.printf("number    %d\nsaga      %s\nset aside %s\nreason    %s\nstored    %s, %d\n",
 					v.Number, letter.Key, v.Time.Local().Format(timeFormat), v.Reason, v.Stream, v.Sequence)
-				if letter.Cut() {
+				switch {
+				case letter.Cut():
 					a.printf("command   cut: these are %d of its %d bytes; it cannot be redriven\n", len(v.Payload), v.Size)
-				} else if v.Undecodable != "" {
+				case v.Undecodable != "":
 					a.printf("command   this build cannot decode it: %s\n", v.Undecodable)
-				} else {
+				default:
 					a.printf("command   %s\n", v.Command)
 				}
 				if utf8.Valid(v.Payload) {
