@@ -65,7 +65,8 @@ func (a *activation) begin() saga.Action {
 		a.core = core
 	} else {
 		a.core = saga.NewActivation(saga.ActivationConfig{
-			Worker: a.w.id, Plan: a.w.registry.plan, ParkAfter: a.w.conf.ParkAfter, MaxSnapshot: int(a.w.conf.Conn.MaxPayload() / 2),
+			Worker: a.w.id, Plan: a.w.registry.plan, ParkAfter: a.w.conf.ParkAfter,
+			MaxCommit: a.w.conf.maxCommit(), MaxState: a.w.conf.MaxState,
 		}, d)
 	}
 	a.owner = a.core.Owner()
@@ -236,7 +237,10 @@ func (a *activation) append(action *saga.Action) (saga.Action, error) {
 	if err != nil {
 		revision, err = a.appendAgain(err, action)
 	}
+	var large *streams.TooLargeError
 	switch {
+	case errors.As(err, &large):
+		return a.core.TooLarge(err), nil
 	case errors.Is(err, saga.ErrConflict):
 		a.w.conf.Hooks.conflicted(a.key(), action.Commit.Version)
 		return a.core.Conflicted(), nil

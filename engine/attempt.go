@@ -120,12 +120,15 @@ func (a *activation) end() {
 
 // ask has the state asked.
 func (a *activation) ask(action *saga.Action) saga.Action {
-	state, answer, err := a.ownRunner(action.Plan).Ask(action.Task, action.State, *action.Input)
+	r := saga.Result{Task: action.Task}
+	var answer saga.Answer
+	r.State, answer, r.Err = a.ownRunner(action.Plan).Ask(action.Task, action.State, *action.Input)
+	r.Answer = &answer
 	now := time.Now()
-	if err == nil && state.Size() > a.w.conf.MaxState {
-		err = a.tooLarge(action.Task.Step, state)
+	if r.Err == nil {
+		r.Err = a.w.conf.tooLarge(&r, action.State)
 	}
-	return a.core.Ran(now, saga.Result{Task: action.Task, State: state, Answer: &answer, Err: err})
+	return a.core.Ran(now, r)
 }
 
 // attempt makes one attempt of a task.
@@ -149,10 +152,10 @@ func (a *activation) attempt(runner saga.Runner, action *saga.Action, info saga.
 			ctx, stop := a.limited(ctx, action.Plan.Timeout(task), task, info)
 			defer stop()
 			r.State, r.Err = runner.Run(ctx, task, action.State)
-			if r.Err == nil && r.State.Size() > a.w.conf.MaxState {
-				r.Err = a.tooLarge(info.StepKey, r.State)
-			}
 			r.Emits, r.Attributes = saga.Emitted(ctx), runner.Attributes()
+			if r.Err == nil {
+				r.Err = saga.Unknown(a.w.conf.tooLarge(&r, action.State)) // the handler has had its effect, which is to be undone
+			}
 			return r.Err
 		}
 		if spec := action.Plan.Step(task.Step); spec != nil && spec.Guarded {
@@ -199,6 +202,9 @@ func (a *activation) startChild(ctx context.Context, runner saga.Runner, action 
 	if err != nil {
 		return nil, saga.Permanent(err)
 	}
+	if err := a.w.conf.stateTooLarge(action.Task.Step, "would start its child with", answer.Items[0]); err != nil {
+		return nil, err
+	}
 	spec := action.Plan.Node(action.Task.Step).Child
 	ref := saga.NewChildRef(info.Key, info.Run, action.Task.Step, spec.Definition, answer.Choice)
 	start := saga.Start{Run: ref.Run, Definition: spec.Version, State: answer.Items[0], Time: time.Now()}
@@ -235,14 +241,6 @@ func (a *activation) recallChild(ctx context.Context, info saga.Info, undo recal
 	}
 	return a.w.ns.Send(ctx, undo.child, undo.cmd)
 }
-
-func (a *activation) tooLarge(step string, state saga.State) error {
-	return saga.Permanent(fmt.Errorf("step %q left a state of %d bytes, at most %d are kept: %w",
-		step, state.Size(), a.w.conf.MaxState, ErrStateTooLarge))
-}
-
-// ErrStateTooLarge is what a step fails with that leaves a state larger than [Config.MaxState].
-var ErrStateTooLarge = errors.New("state too large")
 
 func (a *activation) logFailure(info saga.Info, err error) {
 	level := slog.LevelWarn

@@ -158,7 +158,7 @@ func TestAStateThatIsTooLargeFailsItsStepAndNotTheSaga(t *testing.T) {
 	if !errors.As(err, &ended) || !strings.Contains(ended.Detail, `step "hotel" left a state of`) {
 		t.Fatalf("error is %v", err)
 	}
-	if s.State.Log != "flight -flight " {
+	if s.State.Log != "flight -hotel -flight " {
 		t.Errorf("it ended as %+v", s)
 	}
 }

@@ -14,9 +14,6 @@ import (
 // DefaultParkAfter is how long a rest an activation sits out before it parks the saga instead.
 const DefaultParkAfter = 5 * time.Second
 
-// DefaultMaxSnapshot leaves room for the events beside a snapshot in the 1 MiB that a server takes by default.
-const DefaultMaxSnapshot = 512 << 10
-
 // Delivery is one delivery of a command to a worker.
 type Delivery struct {
 	Key     Key
@@ -41,9 +38,12 @@ type ActivationConfig struct {
 	// ParkAfter is the longest rest between two attempts that the activation holds on for; a longer one parks
 	// the saga on a timer. Default: [DefaultParkAfter].
 	ParkAfter time.Duration
-	// MaxSnapshot is the largest snapshot, in bytes as estimated, that goes into a commit; a saga that is larger is loaded
-	// from what it had before. Default: [DefaultMaxSnapshot].
-	MaxSnapshot int
+	// MaxCommit is up to how many bytes, as estimated, a commit takes more than one decision, and a snapshot. Default:
+	// [DefaultMaxCommit].
+	MaxCommit int
+	// MaxState is how many bytes a state may have that the branches of a parallel block leave together; a larger one fails the
+	// block. Default: [DefaultMaxState].
+	MaxState int
 }
 
 // Activation is one worker driving one saga forward, from the delivery of a command until the saga ends or
@@ -70,13 +70,16 @@ type Activation struct {
 	tasks     []Task // those of the last walk, and room for those of the next
 	stands    bool   // what the last walk has found holds for as long as no event is applied, whatever the time
 	rev, base uint64
-	snapAt    uint64      // the version of the last snapshot; 0 for none
-	snapped   bool        // the commit under way has one
+	tail      int         // bytes of the events in the log after its base, as estimated
+	snapped   bool        // the commit under way has a snapshot
 	level     Consistency // of the last load
 
 	opening  bool          // nothing is in the log yet, and the first step may run before anything is
 	events   []Event       // decided, applied to in, and not yet in the log
+	size     int           // bytes of those, as estimated
+	room     int           // bytes that a commit takes; 0: no more than one decision
 	results  []Result      // of tasks, not yet known to be in the log
+	taken    int           // how many of the results the events have made use of
 	underWay []Task        // given out to be run, and without a result
 	given    []State       // the state that each of those was given
 	poke     string        // the worker to poke once the events are in
@@ -90,8 +93,11 @@ func NewActivation(conf ActivationConfig, d Delivery) *Activation {
 	if conf.ParkAfter == 0 {
 		conf.ParkAfter = DefaultParkAfter
 	}
-	if conf.MaxSnapshot == 0 {
-		conf.MaxSnapshot = DefaultMaxSnapshot
+	if conf.MaxCommit == 0 {
+		conf.MaxCommit = DefaultMaxCommit
+	}
+	if conf.MaxState == 0 {
+		conf.MaxState = DefaultMaxState
 	}
 	a := &Activation{conf: conf}
 	a.Reset(d)
@@ -114,7 +120,7 @@ func (a *Activation) Reset(d Delivery) {
 	clear(a.underWay[:cap(a.underWay)])
 	clear(a.given[:cap(a.given)])
 	*a = Activation{
-		conf: a.conf, key: d.Key, cmd: d.Command, me: me, doubtful: d.Doubtful, spare: spare,
+		conf: a.conf, key: d.Key, cmd: d.Command, me: me, doubtful: d.Doubtful, spare: spare, room: a.conf.MaxCommit,
 		tasks: a.tasks[:0], results: a.results[:0], underWay: a.underWay[:0], given: a.given[:0],
 	}
 }
@@ -148,8 +154,9 @@ func (a *Activation) Begin(now time.Time) Action {
 		return retry
 	}
 	// Which version an open Start is taken for has to be in the log before anything runs under it: another worker
-	// may take it for another, whose steps are not those that would have to be undone.
-	a.opening = start.Definition != 0
+	// may take it for another, whose steps are not those that would have to be undone. So has a state that may be too large to
+	// get in.
+	a.opening = start.Definition != 0 && start.State.Size() <= a.conf.MaxState
 	a.start(now, start)
 	return a.proceed(now)
 }
@@ -160,14 +167,12 @@ func (a *Activation) Loaded(now time.Time, log Log) Action {
 	if err != nil {
 		return a.Unreadable(err)
 	}
-	a.in, a.rev, a.base, a.snapAt = in, log.Revision, log.Base, 0
-	for _, c := range log.Commits {
-		if c.Snapshot != nil {
-			a.snapAt = c.Version
-		}
+	a.in, a.rev, a.base, a.tail = in, log.Revision, log.Base, 0
+	for _, c := range log.Commits[min(1, len(log.Commits)):] {
+		a.tail += eventsSize(c.Events)
 	}
 	if in.Owner == a.me {
-		return a.resume(now, a.results)
+		return a.resume(now)
 	}
 	return a.admit(now)
 }
@@ -184,19 +189,21 @@ func (a *Activation) Unreadable(err error) Action {
 
 // Appended takes that the commit is in the log, at the revision given.
 func (a *Activation) Appended(now time.Time, revision uint64) Action {
-	if a.snapped {
-		a.base, a.snapAt = revision, a.in.Version
-	} else if a.in.Version == 1 {
-		a.base = revision
+	if a.snapped || a.in.Version == 1 {
+		a.base, a.tail = revision, 0
+	} else {
+		a.tail += a.size
 	}
 	a.rev = revision
-	clear(a.results)
-	a.events, a.results, a.poke = nil, a.results[:0], ""
+	a.results = slices.Delete(a.results, 0, a.taken)
+	a.events, a.size, a.taken, a.poke = nil, 0, 0, ""
 	switch {
 	case a.verdict != nil:
 		return a.verdict()
 	case a.in.Owner != a.me:
 		return a.ack() // ended, parked, or left to the owner
+	case len(a.results) > 0:
+		return a.resume(now) // they had no room in the commit
 	case a.stands:
 		return a.next(now, &walk{in: a.in, now: latest(now, a.in.Clock), tasks: a.tasks})
 	default:
@@ -207,7 +214,8 @@ func (a *Activation) Appended(now time.Time, revision uint64) Action {
 // Conflicted takes that the log had moved on and the commit is not in it, or is already.
 func (a *Activation) Conflicted() Action { return a.load(Latest) }
 
-// Ran takes the results of tasks: all that there are at the moment, so that they get into the log together.
+// Ran takes the results of tasks: all that there are at the moment, so that they get into the log together, as far as a commit
+// has room for them.
 func (a *Activation) Ran(now time.Time, results ...Result) Action {
 	a.results = append(a.results, results...)
 	fresh := a.results[len(a.results)-len(results):]
@@ -221,7 +229,7 @@ func (a *Activation) Ran(now time.Time, results ...Result) Action {
 			a.opening = false
 		}
 	}
-	return a.resume(now, fresh)
+	return a.resume(now)
 }
 
 // Next gives what else there is to do while tasks are under way, after an action that was [Action.More].
@@ -260,22 +268,30 @@ func (a *Activation) StartFound(now time.Time, start *Start) Action {
 
 // load drops whatever was decided on the log as it was before.
 func (a *Activation) load(c Consistency) Action {
-	a.events, a.poke, a.opening, a.refused, a.stands, a.verdict = nil, "", false, false, false, nil
+	a.events, a.size, a.taken, a.poke = nil, 0, 0, ""
+	a.opening, a.refused, a.stands, a.verdict = false, false, false, nil
 	a.level = c
 	return Action{Do: ActLoad, Consistency: c}
 }
 
-// resume goes on as the owner, with what came of tasks.
-func (a *Activation) resume(now time.Time, results []Result) Action {
+// resume goes on as the owner, with what came of tasks. What the commit has no room for waits until that is in the log.
+func (a *Activation) resume(now time.Time) Action {
 	if retry, ok := a.know(a.in.Definition); !ok {
 		return retry
 	}
-	for i := range results {
-		r := &results[i]
+	for ; a.taken < len(a.results); a.taken++ {
+		if a.full(0) {
+			return a.append(now)
+		}
+		r := &a.results[a.taken]
 		if a.stands && isAmong(&r.Task, a.tasks) || calledFor(a.tasks, a.plan, a.in, &r.Task, now) {
 			before := len(a.events)
-			a.events = decide(a.events, a.plan, a.in, r, now)
-			a.apply(now, a.events[before:], r.State)
+			events := decide(a.events, a.plan, a.in, r, now)
+			if a.full(eventsSize(events[before:])) {
+				return a.append(now)
+			}
+			a.events = events
+			a.apply(now, events[before:], r.State)
 		}
 	}
 	return a.proceed(now)
@@ -288,13 +304,13 @@ const maxEvents = 100
 // decided is in the log before the next handler runs.
 func (a *Activation) proceed(now time.Time) Action {
 	for {
-		w := walk{p: a.plan, in: a.in, now: now, busy: a.underWay, tasks: a.tasks[:0]}
+		w := walk{p: a.plan, in: a.in, now: now, most: a.conf.MaxState, busy: a.underWay, tasks: a.tasks[:0]}
 		w.run()
 		a.tasks, a.stands = w.tasks, w.stands()
 		switch {
 		case w.fact == nil:
 			return a.next(now, &w)
-		case len(a.events) >= maxEvents:
+		case len(a.events) >= maxEvents || a.full(eventSize(w.fact)):
 			return a.append(now)
 		case ends(w.fact):
 			a.cancelTimers(now, time.Time{})
@@ -449,6 +465,7 @@ const fewEvents = 2
 // apply has events change the saga. left is the state that a handler left, where they are what came of it.
 func (a *Activation) apply(now time.Time, events []Event, left State) {
 	a.stands = a.stands && len(events) == 0
+	a.size += eventsSize(events)
 	for _, e := range events {
 		a.in.apply(e, stamp{a.in.Version + 1, now, a.me, left})
 	}
@@ -476,23 +493,20 @@ func (a *Activation) append(now time.Time) Action {
 	return action
 }
 
-// snapshotDue reports whether the commit of the present version carries a snapshot: when it parks the saga,
-// since the next activation loads it, and every so often. A large one has to be worth it: what a log holds in snapshots
-// stays below what it holds in events, and what a reader has to read below twice the saga's size.
+// snapshotDue reports whether the commit of the present version carries a snapshot: when it parks the saga, since the next
+// activation loads it, and every so often. A large one has to be worth it: it is no larger than the events that readers need not
+// read any more. So a log holds less in snapshots than in events, and a reader reads, beside the commit where it begins, less than
+// the saga's size and what was appended since a snapshot was last considered.
 func (a *Activation) snapshotDue() bool {
-	if !a.in.Parked && a.in.Version%SnapshotEvery != 0 {
+	if a.room == 0 || !a.in.Parked && a.in.Version%SnapshotEvery != 0 {
 		return false
 	}
 	size := a.in.size()
-	since := a.in.Version - a.snapAt
-	return size <= smallSnapshot || size <= a.conf.MaxSnapshot && since*usualEvents >= uint64(size)
+	return size <= smallSnapshot || a.size+size <= a.room && a.tail >= size
 }
 
-// What a snapshot is weighed by, in bytes: one that is never too large, and what the events of a commit usually take.
-const (
-	smallSnapshot = 16 << 10
-	usualEvents   = 200
-)
+// smallSnapshot is how large a snapshot is, in bytes, that is always worth it.
+const smallSnapshot = 16 << 10
 
 // timerName gives a name that no other commit can use: it bears the version that the commit will have, and the
 // activation, since two may compete for a version.

@@ -411,7 +411,7 @@ func (a *Activation) reclaim(now time.Time) Action {
 
 // claimed goes on as the owner that the events recorded make of this activation. They are in the log before any
 // handler runs. A result that the first step gave before the log had begun goes with them.
-func (a *Activation) claimed(now time.Time) Action { return a.resume(now, a.results) }
+func (a *Activation) claimed(now time.Time) Action { return a.resume(now) }
 
 // leave appends the events for the saga's owner to act on, and tells it.
 func (a *Activation) leave(now time.Time) Action {

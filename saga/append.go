@@ -67,19 +67,31 @@ func appendEvent(b []byte, e Event) (_ []byte, err error) {
 }
 
 func (e SagaStarted) appendJSON(b []byte) (_ []byte, err error) {
-	if len(e.Unsettled) > 0 || !e.Deadline.IsZero() || e.Parent != nil || len(e.Attributes) > 0 {
-		return appendAny(b, e)
-	}
 	b = textField(append(b, '{'), "run", e.Run)
 	b = numberField(b, "definition", e.Definition)
 	b = e.State.appendJSON(name(b, "state"))
+	if len(e.Unsettled) > 0 {
+		b = namesField(b, "unsettled", e.Unsettled)
+	}
+	if !e.Deadline.IsZero() {
+		if b, err = appendAny(name(b, "deadline"), e.Deadline); err != nil {
+			return nil, err
+		}
+	}
+	if e.Parent != nil {
+		if b, err = appendAny(name(b, "parent"), e.Parent); err != nil {
+			return nil, err
+		}
+	}
+	if len(e.Attributes) > 0 {
+		if b, err = appendAny(name(b, "attributes"), e.Attributes); err != nil {
+			return nil, err
+		}
+	}
 	return append(b, '}'), nil
 }
 
 func (e StepCompleted) appendJSON(b []byte) (_ []byte, err error) {
-	if len(e.Emits) > 0 {
-		return appendAny(b, e)
-	}
 	b = textField(append(b, '{'), "step", e.Step)
 	b = numberField(b, "attempt", e.Attempt)
 	b = numberField(b, "took_ns", e.Took)
@@ -90,17 +102,15 @@ func (e StepCompleted) appendJSON(b []byte) (_ []byte, err error) {
 		b = e.Set.appendJSON(name(b, "set"))
 	}
 	if len(e.Unset) > 0 {
-		b = append(name(b, "unset"), '[')
-		for i, field := range e.Unset {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = appendText(b, field)
-		}
-		b = append(b, ']')
+		b = namesField(b, "unset", e.Unset)
 	}
 	if e.Signal != "" {
 		b = textField(b, "signal", e.Signal)
+	}
+	if len(e.Emits) > 0 {
+		if b, err = appendAny(name(b, "emits"), e.Emits); err != nil {
+			return nil, err
+		}
 	}
 	return append(b, '}'), nil
 }
@@ -140,6 +150,17 @@ func numberField[N ~int | ~int64 | ~uint64](b []byte, field string, n N) []byte 
 		return strconv.AppendInt(b, int64(n), 10)
 	}
 	return strconv.AppendUint(b, uint64(n), 10)
+}
+
+func namesField(b []byte, field string, names []string) []byte {
+	b = append(name(b, field), '[')
+	for i, n := range names {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendText(b, n)
+	}
+	return append(b, ']')
 }
 
 func textField(b []byte, field, text string) []byte { return appendText(name(b, field), text) }

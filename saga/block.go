@@ -199,6 +199,23 @@ func (in *Instance) join(e BranchesJoined) {
 	}
 }
 
+// joined gives how many bytes the state around a block has once all branches are merged into it. A figure of at
+// most enough may be too high.
+func (in *Instance) joined(scope, key string, branches []*PlanNode, enough int) int {
+	state := in.View(scope)
+	size := state.Size()
+	for _, branch := range branches {
+		size += in.Scopes[within(scope, key, branch.Label)].Set.Size()
+	}
+	if size <= enough {
+		return size
+	}
+	for _, branch := range branches {
+		state = state.Apply(in.Scopes[within(scope, key, branch.Label)])
+	}
+	return state.Size()
+}
+
 // forget drops what the log says of the named nodes in the turns of a loop, or for the items of a ForEach, with this key.
 func (in *Instance) forget(names []string, key string) {
 	if len(names) == 0 {

@@ -17,6 +17,12 @@ type Emission struct {
 	Payload json.RawMessage `json:"payload,omitempty"`
 }
 
+// Size estimates the length of the emission's JSON, in bytes.
+func (e *Emission) Size() int {
+	const names = 40 // and what stands between them
+	return names + len(e.ID) + len(e.Topic) + len(e.Payload)
+}
+
 // maxEmissions is how many one attempt may emit: they travel within one commit.
 const maxEmissions = 1_000
 

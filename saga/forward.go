@@ -136,6 +136,9 @@ func (w *walk) parallel(n *PlanNode, at frame) outcome {
 	if field, a, b, found := w.in.conflict(at.scope, key, n.Children); found {
 		return w.follows(BlockFailed{Node: key, Error: fmt.Sprintf("the branches %q and %q have both changed the field %q", a, b, field)})
 	}
+	if size := w.in.joined(at.scope, key, n.Children, w.most); w.most > 0 && size > w.most {
+		return w.follows(BlockFailed{Node: key, Error: fmt.Sprintf("the branches leave a state of %d bytes together, at most %d are kept", size, w.most)})
+	}
 	labels := make([]string, len(n.Children))
 	for i, branch := range n.Children {
 		labels[i] = branch.Label

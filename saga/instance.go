@@ -175,35 +175,44 @@ func (in *Instance) clone() *Instance {
 	return &c
 }
 
-// size estimates the length of the saga's JSON, in bytes.
+// size estimates the length of the saga's JSON, in bytes, rather too high than too low.
 func (in *Instance) size() int {
-	const step, item, entry = 24, 16, 64
-	n := in.State.Size() + step*in.Steps.Len() + entry*(len(in.Blocks)+len(in.Seen)+len(in.Timers)+len(in.Unsettled))
+	const done, full, item, entry = 12, 160, 24, 128
+	n := 8*entry + in.State.Size() + len(in.Error)
 	for i := range in.Steps.list {
 		e := &in.Steps.list[i]
-		n += len(e.key) + len(e.state.Error) + len(e.state.Failure)
+		n += len(e.key) + done
+		if e.state.Status != StepDone || len(in.Steps.list) <= manySteps {
+			n += full + len(e.state.Error) + len(e.state.Failure)
+		}
 	}
-	for _, b := range in.Blocks {
+	for key, b := range in.Blocks {
+		n += entry + len(key) + len(b.Failed)
 		for i := range b.Items {
 			n += item + b.Items[i].State.Size() + len(b.Items[i].Error)
 		}
 		if b.Child != nil {
-			n += b.Child.State.Size()
+			n += 2*entry + b.Child.State.Size() + len(b.Child.Error)
 		}
 		if b.Signal != nil {
 			n += entry + len(b.Signal.Payload)
 		}
 	}
 	for scope, p := range in.Scopes {
-		n += len(scope) + p.Set.Size()
+		n += len(scope) + p.Set.Size() + entry
 	}
 	for i := range in.Signals {
-		n += entry + len(in.Signals[i].Payload)
+		n += entry + len(in.Signals[i].ID) + len(in.Signals[i].Payload)
 	}
-	for i := range in.Outbox {
-		n += entry + len(in.Outbox[i].Payload)
+	for _, names := range [][]string{in.Seen, in.Unsettled, in.Turned, in.Stuck} {
+		for _, name := range names {
+			n += len(name) + 3
+		}
 	}
-	return n
+	for name, value := range in.Attributes {
+		n += len(name) + len(value) + 6
+	}
+	return n + entry*len(in.Timers) + emitted(in.Outbox)
 }
 
 // SeenKept is how many ids of signals and of operators' commands a saga remembers: one of these that comes again is

@@ -12,6 +12,7 @@ type walk struct {
 	p    *Plan
 	in   *Instance
 	now  time.Time // or what a timer has told, where that is later
+	most int       // how many bytes a state may have; 0 for any
 	busy []Task    // the tasks that are under way
 	mine *Task     // a further task that is under way; nil for none
 	any  bool      // all that could be under way is taken to be

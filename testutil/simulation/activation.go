@@ -45,7 +45,9 @@ func newActivation(wk *worker, m *message, count uint64, doubtful bool) *activat
 		d.Stream, d.Sequence = "", 0
 	default: // the others break something else
 	}
-	a.core = saga.NewActivation(saga.ActivationConfig{Worker: wk.id, Plan: wk.plan, ParkAfter: wk.w.parkAfter}, d)
+	a.core = saga.NewActivation(saga.ActivationConfig{
+		Worker: wk.id, Plan: wk.plan, ParkAfter: wk.w.parkAfter, MaxCommit: wk.w.maxCommit,
+	}, d)
 	wk.held = append(wk.held, a)
 	m.holders = append(m.holders, a)
 	return a

@@ -88,6 +88,7 @@ type world struct {
 
 	hazards   hazards
 	parkAfter time.Duration
+	maxCommit int  // bytes, beyond which a commit takes nothing further; 0 for the default
 	skewed    bool // the workers' clocks differ
 
 	violations []Violation
@@ -105,6 +106,7 @@ func newWorld(conf Config) *world {
 	}
 	w.hazards = newHazards(w.rng)
 	w.parkAfter = pick(w.rng, 200*time.Millisecond, time.Second, saga.DefaultParkAfter)
+	w.maxCommit = pick(w.rng, 0, 0, 0, 1, 500, 1500)
 	w.store = newStore(w)
 	w.consumer = &consumer{w: w}
 	w.participants = newParticipants(w)
