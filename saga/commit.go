@@ -4,8 +4,8 @@ import (
 	"time"
 )
 
-// SnapshotEvery is how many commits lie between two snapshots at the most, so that loading a saga reads a
-// bounded tail however long its log is.
+// SnapshotEvery is after how many commits a snapshot is considered, so that loading a saga reads a bounded tail however
+// long its log is. One that is large has to be worth it; see docs/decisions/0003-large-snapshots.md.
 const SnapshotEvery = 64
 
 // Owner names the activation that owns a saga, and the one that wrote a commit: one delivery of one command to
