@@ -17,7 +17,7 @@ import (
 // path and the header [Header] are the same.
 //
 //   - While the first is being worked on, a repeated one gets 409 (Conflict) with Retry-After.
-//   - With another body under the same key it gets 422.
+//   - With another body or another query under the same key it gets 422.
 //   - Answers of 500 and more, and 408, 409, 425 and 429, are passed on and not kept: the request may be repeated.
 //   - A request without a key, or with one that is not of printable ASCII, gets 400; see [Optional].
 //   - While Redis is away, requests with a key get 503 with Retry-After.
@@ -41,7 +41,7 @@ func HTTP(store *idempotency.Store, opts ...Option) func(http.Handler) http.Hand
 				refuseHTTP(w, unreadable(err, conf.maxBody))
 				return
 			}
-			a, replayed, no := once(r.Context(), store, "http/"+digest([]byte(r.Method+" "+r.URL.Path))+"/"+key, body, func(ctx context.Context) (*answer, bool) {
+			a, replayed, no := once(r.Context(), store, "http/"+digest([]byte(r.Method+" "+r.URL.Path))+"/"+key, asked(r, body), func(ctx context.Context) (*answer, bool) {
 				again := r.WithContext(ctx)
 				again.Body = io.NopCloser(bytes.NewReader(body))
 				recorded := &recorder{header: http.Header{}}
@@ -61,6 +61,14 @@ func HTTP(store *idempotency.Store, opts ...Option) func(http.Handler) http.Hand
 			_, _ = w.Write(a.Body) // the client may be gone
 		})
 	}
+}
+
+// asked gives what has to be the same for a request to be repeated: the query, where there is one, and the body.
+func asked(r *http.Request, body []byte) []byte {
+	if r.URL.RawQuery == "" {
+		return body
+	}
+	return slices.Concat([]byte("?"+r.URL.RawQuery+"\x00"), body)
 }
 
 // passing reports whether a status may be another when the request is repeated.

@@ -295,6 +295,32 @@ func TestAPanicOfTheHandlerFreesTheKey(t *testing.T) {
 	}
 }
 
+func TestAnotherQueryIsAnotherRequest(t *testing.T) {
+	s, _ := newStore(t)
+	done := 0
+	handler := participant.HTTP(s)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		done++
+		_, _ = io.WriteString(w, r.URL.RawQuery)
+	}))
+	for _, c := range []struct {
+		url, body string
+		code      int
+	}{
+		{"/pay?to=a", "x", 200}, {"/pay?to=a", "x", 200}, {"/pay?to=b", "x", 422}, {"/pay?to=a", "y", 422}, {"/pay", "x", 422}, {"/pay?", "x", 422},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, c.url, strings.NewReader(c.body))
+		r.Header.Set(participant.Header, "k")
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		if w.Code != c.code || w.Code == http.StatusOK && w.Body.String() != "to=a" {
+			t.Errorf("%s with %s: %d, %q; want %d", c.url, c.body, w.Code, w.Body, c.code)
+		}
+	}
+	if done != 1 {
+		t.Errorf("it was done %d times, want once", done)
+	}
+}
+
 func TestAStepSendsItsKey(t *testing.T) {
 	info := saga.Info{Key: saga.Key{Definition: "d", ID: "1"}, Run: "r", Step: "pay", Attempt: 2}
 	ctx := saga.NewContext(t.Context(), info)
