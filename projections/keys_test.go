@@ -6,6 +6,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -17,6 +18,7 @@ import (
 	"github.com/jetsaga/jetsaga/projections"
 	"github.com/jetsaga/jetsaga/projections/idempotency"
 	"github.com/jetsaga/jetsaga/saga"
+	"github.com/jetsaga/jetsaga/testutil"
 )
 
 // page gives a page of the documentation.
@@ -90,26 +92,105 @@ func (s *site) remember() {
 	}
 }
 
-func TestTheDocumentedUserMayDoAllThatIsNeeded(t *testing.T) {
-	s := newSite(t)
-	rule := regexp.MustCompile("(?m)^ACL SETUSER jetsaga (.*)$").FindStringSubmatch(page(t, "read-models.md"))
-	if rule == nil {
-		t.Fatal("docs/read-models.md has no ACL")
+// rules gives the rules of the user in the documentation: what is always needed, then by what else it is needed for.
+func rules(t *testing.T, also ...string) (words []string) {
+	t.Helper()
+	text := page(t, "read-models.md")
+	for _, pattern := range append([]string{`on >secret .*`}, also...) {
+		rule := regexp.MustCompile("(?m)^ACL SETUSER jetsaga (" + pattern + ")$").FindStringSubmatch(text)
+		if rule == nil {
+			t.Fatalf("docs/read-models.md has no ACL with %q", pattern)
+		}
+		words = append(words, strings.Fields(rule[1])...)
 	}
-	words := []any{"ACL", "SETUSER", "jetsaga"}
-	for word := range strings.FieldsSeq(rule[1]) {
-		words = append(words, word)
-	}
-	if err := s.rdb.Do(t.Context(), words...).Err(); err != nil {
-		t.Fatal(err)
-	}
-	admin := s.rdb
-	s.rdb = redis.NewClient(&redis.Options{Addr: s.redis.Address(), Username: "jetsaga", Password: "secret"})
-	t.Cleanup(func() { _ = s.rdb.Close() })
+	return words
+}
+
+// documented are the kinds of Redis that the documentation has a user for, each with what is added to its rules, and with a
+// client of that user.
+var documented = map[string]struct {
+	also []string
+	user func(t *testing.T, admin redis.UniversalClient) redis.UniversalClient
+}{
+	"redis-server": {nil, func(_ *testing.T, admin redis.UniversalClient) redis.UniversalClient {
+		return redis.NewClient(&redis.Options{Addr: admin.(*redis.Client).Options().Addr, Username: "jetsaga", Password: "secret"})
+	}},
+	"another database": {[]string{`\+select`}, func(_ *testing.T, admin redis.UniversalClient) redis.UniversalClient {
+		return redis.NewClient(&redis.Options{Addr: admin.(*redis.Client).Options().Addr, Username: "jetsaga", Password: "secret", DB: 1})
+	}},
+	"cluster": {[]string{`\+cluster\|slots`}, func(_ *testing.T, admin redis.UniversalClient) redis.UniversalClient {
+		return redis.NewClusterClient(&redis.ClusterOptions{Addrs: admin.(*redis.ClusterClient).Options().Addrs, Username: "jetsaga", Password: "secret"})
+	}},
+}
+
+// eachNode calls f for each server.
+func eachNode(t *testing.T, rdb redis.UniversalClient, f func(ctx context.Context, node *redis.Client) error) {
+	t.Helper()
 	var err error
-	if s.client, err = engine.NewClient(t.Context(), engine.Config{Conn: s.nc, Redis: s.rdb, Logger: quiet()}); err != nil {
+	switch rdb := rdb.(type) {
+	case *redis.ClusterClient:
+		var one sync.Mutex
+		err = rdb.ForEachMaster(t.Context(), func(ctx context.Context, node *redis.Client) error {
+			one.Lock()
+			defer one.Unlock()
+			return f(ctx, node)
+		})
+	case *redis.Client:
+		err = f(t.Context(), rdb)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestTheDocumentedUserMayDoAllThatIsNeededAndNoMore(t *testing.T) {
+	for name, kind := range documented {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			start := kinds[name]
+			if start == nil {
+				start = kinds["redis-server"]
+			}
+			admin := start(t)
+			words := rules(t, kind.also...)
+			order := []any{"ACL", "SETUSER", "jetsaga"}
+			for _, word := range words {
+				order = append(order, word)
+			}
+			eachNode(t, admin, func(ctx context.Context, node *redis.Client) error {
+				return errors.Join(node.Do(ctx, order...).Err(), node.ConfigResetStat(ctx).Err())
+			})
+			rdb := kind.user(t, admin)
+			t.Cleanup(func() { _ = rdb.Close() })
+			mayDoAll(t, siteWith(t, testutil.NATS(t).ClientURL(), rdb), func(damage func(ctx context.Context, node *redis.Client) error) {
+				eachNode(t, admin, func(ctx context.Context, node *redis.Client) error {
+					if opts := node.Options(); name == "another database" {
+						db := *opts
+						db.DB = 1
+						node = redis.NewClient(&db)
+						defer func() { _ = node.Close() }()
+					}
+					return damage(ctx, node)
+				})
+			})
+			var used strings.Builder
+			eachNode(t, admin, func(ctx context.Context, node *redis.Client) error {
+				stats, err := node.Info(ctx, "commandstats").Result()
+				used.WriteString(stats)
+				return err
+			})
+			for _, word := range words {
+				if command, allowed := strings.CutPrefix(word, "+"); allowed && !strings.Contains(used.String(), "cmdstat_"+command+":") {
+					t.Errorf("docs/read-models.md allows %s, which nothing needs", command)
+				}
+			}
+		})
+	}
+}
+
+// mayDoAll has the user do all that it may have to.
+func mayDoAll(t *testing.T, s *site, each func(func(ctx context.Context, node *redis.Client) error)) {
+	t.Helper()
 	s.worker()
 	s.projector()
 	s.view(projections.View{Name: "per_customer", Apply: func(w *projections.Writes, e projections.Event) error {
@@ -120,16 +201,33 @@ func TestTheDocumentedUserMayDoAllThatIsNeeded(t *testing.T) {
 	s.start(0, 20)
 	s.ended(20)
 	s.remember()
+	if err := s.rdb.Ping(t.Context()).Err(); err != nil { // as sagactl does
+		t.Error(err)
+	}
+	before, err := s.reader().Generations(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, err := projections.Rebuild(t.Context(), s.rdb, "default", "the test wants it"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the rebuild", func() bool {
+	eventually(t, "the rebuild, and that nothing is left of before", func() bool {
 		g, err := s.reader().Generations(t.Context())
-		return err == nil && g.Next == ""
+		left := 0
+		each(func(ctx context.Context, node *redis.Client) error {
+			keys, err := node.Keys(ctx, "jetsaga:{default:*}:m:"+before.Current+":*").Result()
+			left += len(keys)
+			return err
+		})
+		return err == nil && g.Next == "" && g.Current != before.Current && left == 0
 	})
-	for _, key := range admin.Keys(t.Context(), "jetsaga:{default:*:counts").Val() {
-		admin.HIncrBy(t.Context(), key, "order.completed", 1)
-	}
+	each(func(ctx context.Context, node *redis.Client) error {
+		keys, err := node.Keys(ctx, "jetsaga:{default:*:counts").Result()
+		for _, key := range keys {
+			err = errors.Join(err, node.HIncrByFloat(ctx, key, "order.completed", 1).Err())
+		}
+		return err
+	})
 	if v, _ := s.verify(projections.VerifyConfig{Repair: true}); v.Differences == 0 || v.Repaired != v.Differences {
 		t.Errorf("of %d differences %d were repaired", v.Differences, v.Repaired)
 	}
