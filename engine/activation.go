@@ -256,7 +256,7 @@ func (a *activation) append(action *saga.Action) (saga.Action, error) {
 func (a *activation) appended(action *saga.Action, revision uint64) saga.Action {
 	a.w.conf.Hooks.committed(a.key(), action.Commit)
 	if action.Keep > 0 {
-		a.compact(action.Keep)
+		a.compact(action.Keep, action.Commit.Version)
 	}
 	if action.Poke != "" && action.Poke != a.w.id {
 		if err := a.w.ns.Poke(action.Poke, a.key()); err != nil {
@@ -285,10 +285,10 @@ func (a *activation) appendAgain(err error, action *saga.Action) (revision uint6
 }
 
 // compact has the log forget what a saga that never ends does not need. If that fails, the next snapshot tries again.
-func (a *activation) compact(keep uint64) {
+func (a *activation) compact(keep, snapshot uint64) {
 	ctx, cancel := context.WithTimeout(a.w.ctx, compactTimeout)
 	defer cancel()
-	if err := a.w.ns.Log().Compact(ctx, a.key(), keep); err != nil {
+	if err := a.w.ns.Log().Compact(ctx, a.key(), keep, snapshot); err != nil {
 		a.w.log.Debug("log not compacted", "saga", a.key().String(), "error", err)
 	}
 }

@@ -12,8 +12,9 @@ type ActionKind uint8
 const (
 	// ActLoad: load the saga with Consistency. Then Loaded.
 	ActLoad ActionKind = iota + 1
-	// ActAppend: append Commit at Revision; once it is in, poke the worker named by Poke, if any, and forget all but the
-	// last Keep commits, unless that is zero. Then Appended or Conflicted; any other failure is the caller's to retry.
+	// ActAppend: append Commit at Revision; once it is in, poke the worker named by Poke, if any, and forget what is older
+	// than the last Keep commits, unless that is zero, but nothing from Commit on, which has a snapshot then: others may append to
+	// the log meanwhile. Then Appended or Conflicted; any other failure is the caller's to retry.
 	ActAppend
 	// ActRun: run the handler of Task on State, under Plan; a TaskStart or TaskRecall is a message to a child. Then Ran.
 	// With More, there is more to do while it runs: call Next at once. Until is when the activation wants to be Woken,

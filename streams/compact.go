@@ -12,19 +12,20 @@ import (
 	"github.com/jetsaga/jetsaga/saga"
 )
 
-// Compact forgets all but the last keep commits of a saga, of which one has a snapshot, the commands before its last one that
-// are answered, and what was emitted before the first commit that is left, once whoever takes outboxes has it. It is for a saga
-// that never ends: the log of any other is its history, and stays whole.
-func (l *Log) Compact(ctx context.Context, key saga.Key, keep uint64) error {
-	return l.compact(ctx, key, keep, time.Now())
+// Compact forgets what is older than the last keep commits of a saga, but nothing from the version given on, which has a snapshot;
+// the commands before its last one that are answered, and what was emitted before the first commit that is left, once whoever takes
+// outboxes has it. It is for a saga that never ends: the log of any other is its history, and stays whole. However late it comes, and
+// whatever others have appended since, the log can be read from the snapshot on.
+func (l *Log) Compact(ctx context.Context, key saga.Key, keep, snapshot uint64) error {
+	return l.compact(ctx, key, keep, snapshot, time.Now())
 }
 
-func (l *Log) compact(ctx context.Context, key saga.Key, keep uint64, now time.Time) error {
+func (l *Log) compact(ctx context.Context, key saga.Key, keep, snapshot uint64, now time.Time) error {
 	stream, err := l.n.js.Stream(ctx, l.n.stream(key))
 	if err != nil {
 		return fmt.Errorf("saga %s: compacting: %w", key, err)
 	}
-	if err := stream.Purge(ctx, jetstream.WithPurgeSubject(l.n.subjects.commits(key)), jetstream.WithPurgeKeep(keep)); err != nil {
+	if err := l.compactCommits(ctx, stream, key, keep, snapshot); err != nil {
 		return fmt.Errorf("saga %s: compacting its commits: %w", key, err)
 	}
 	if err := l.compactCommands(ctx, stream, key); err != nil {
@@ -32,6 +33,34 @@ func (l *Log) compact(ctx context.Context, key saga.Key, keep uint64, now time.T
 	}
 	if err := l.compactOutbox(ctx, stream, key, keep, now); err != nil {
 		return fmt.Errorf("saga %s: compacting its outbox: %w", key, err)
+	}
+	return nil
+}
+
+// compactCommits purges up to a sequence: to have the server keep so many would be to take the snapshot, too, when this comes late.
+func (l *Log) compactCommits(ctx context.Context, stream jetstream.Stream, key saga.Key, keep, snapshot uint64) error {
+	subject := l.n.subjects.commits(key)
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(subject))
+	if err != nil {
+		return err
+	}
+	stored := info.State.Subjects[subject]
+	if stored <= keep {
+		return nil
+	}
+	// The first to be kept is the one after those to be forgotten; of very many some are left to the next time.
+	oldest, err := l.n.oldest(ctx, info.Config.Name, subject, int(min(stored-keep, batchSize))+1) //nolint:gosec // at most batchSize
+	if err != nil {
+		return err
+	}
+	for _, first := range slices.Backward(oldest) {
+		c, err := decode(key, first)
+		if err != nil {
+			return err
+		}
+		if c.Version <= snapshot {
+			return stream.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(first.Sequence))
+		}
 	}
 	return nil
 }

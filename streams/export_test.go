@@ -2,6 +2,7 @@ package streams
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -37,7 +38,7 @@ func (n *Namespace) PurgeActs(ctx context.Context, h *Holdings, remember time.Du
 	return nil
 }
 
-// CompactAt compacts as of a time.
+// CompactAt compacts as of a time, whatever snapshots there are.
 func (l *Log) CompactAt(ctx context.Context, key saga.Key, keep uint64, now time.Time) error {
-	return l.compact(ctx, key, keep, now)
+	return l.compact(ctx, key, keep, math.MaxUint64, now)
 }

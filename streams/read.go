@@ -182,20 +182,9 @@ func (n *Namespace) between(ctx context.Context, stream, subject string, from, t
 	defer func() { _ = sub.Unsubscribe() }()
 	var messages []stored
 	for from <= to {
-		body, err := json.Marshal(struct {
-			leaderRequest
-			Batch    int `json:"batch"`
-			MaxBytes int `json:"max_bytes"`
-		}{leaderRequest{Sequence: max(from, 1), NextFor: subject}, batchSize, batchBytes})
+		got, more, err := n.batch(ctx, stream, batchRequest{leaderRequest{Sequence: max(from, 1), NextFor: subject}, batchSize, batchBytes}, inbox, answers)
 		if err != nil {
 			return nil, err
-		}
-		if err := n.nc.PublishRequest(n.api+"DIRECT.GET."+stream, inbox, body); err != nil {
-			return nil, err
-		}
-		got, more, err := readBatch(ctx, answers)
-		if err != nil {
-			return nil, fmt.Errorf("stream %s: reading %s: %w", stream, subject, err)
 		}
 		for _, m := range got {
 			if m.Sequence <= to {
@@ -208,6 +197,43 @@ func (n *Namespace) between(ctx context.Context, stream, subject string, from, t
 		from = got[len(got)-1].Sequence + 1
 	}
 	return messages, nil
+}
+
+// oldest gives the first messages of one literal subject: a batch at the most. A lagging replica may give some that are gone.
+func (n *Namespace) oldest(ctx context.Context, stream, subject string, count int) ([]stored, error) {
+	inbox := n.nc.NewInbox()
+	answers := make(chan *nats.Msg, batchSize+1)
+	sub, err := n.nc.ChanSubscribe(inbox, answers)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	first := leaderRequest{Sequence: 1, NextFor: subject}
+	messages, _, err := n.batch(ctx, stream, batchRequest{first, min(count, batchSize), batchBytes}, inbox, answers)
+	return messages, err
+}
+
+// batchRequest asks for several messages, from one on.
+type batchRequest struct {
+	leaderRequest
+	Batch    int `json:"batch"`
+	MaxBytes int `json:"max_bytes"`
+}
+
+// batch asks for one batch and gathers it from what comes to the inbox. It reports whether there is more behind it.
+func (n *Namespace) batch(ctx context.Context, stream string, r batchRequest, inbox string, answers <-chan *nats.Msg) (batch []stored, more bool, _ error) {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return nil, false, err
+	}
+	if err := n.nc.PublishRequest(n.api+"DIRECT.GET."+stream, inbox, body); err != nil {
+		return nil, false, err
+	}
+	batch, more, err = readBatch(ctx, answers)
+	if err != nil {
+		return nil, false, fmt.Errorf("stream %s: reading %s: %w", stream, r.NextFor, err)
+	}
+	return batch, more, nil
 }
 
 // readBatch gathers one batch, which ends with a message of status 204, or 404 where nothing was found. It reports whether there is

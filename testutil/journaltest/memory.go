@@ -109,12 +109,20 @@ func (m *Memory) History(ctx context.Context, key saga.Key) ([]saga.Commit, erro
 	return commits, err
 }
 
-// Compact forgets all but the last keep commits of a saga, of which one has a snapshot: see [saga.Action] Keep.
-func (m *Memory) Compact(key saga.Key, keep uint64) {
+// Compact forgets what is older than the last keep commits of a saga, but nothing from a version on that has a snapshot: see
+// [saga.ActAppend].
+func (m *Memory) Compact(key saga.Key, keep, snapshot uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if n := uint64(len(m.logs[key])); n > keep {
-		m.logs[key] = slices.Clone(m.logs[key][n-keep:])
+	records := m.logs[key]
+	for uint64(len(records)) > keep {
+		if c, err := decode(key, records[0]); err != nil || c.Version >= snapshot {
+			break
+		}
+		records = records[1:]
+	}
+	if len(records) > 0 {
+		m.logs[key] = slices.Clone(records)
 	}
 }
 

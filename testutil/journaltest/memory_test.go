@@ -95,7 +95,7 @@ func TestACompactedLogBeginsWithASnapshot(t *testing.T) {
 	m := new(Memory)
 	a := subject{memoryFixture(m), "compacted"}.author(t, "one")
 	a.appendMany(2*saga.SnapshotEvery + 3)
-	m.Compact(a.key, saga.SnapshotEvery+1)
+	m.Compact(a.key, 1, 2*saga.SnapshotEvery)
 	commits, err := m.History(t.Context(), a.key)
 	if err != nil || len(commits) == 0 || commits[0].Snapshot == nil || commits[0].Version != 2*saga.SnapshotEvery {
 		t.Errorf("History gave %d commits, error %v, want those from the last snapshot on", len(commits), err)

@@ -108,7 +108,7 @@ func (a *actor) append(action saga.Action) {
 		return
 	}
 	if action.Keep > 0 {
-		w.journal.Compact(a.m.key, action.Keep)
+		w.journal.Compact(a.m.key, action.Keep, action.Commit.Version)
 	}
 	a.action = a.core.Appended(w.now, revision)
 }
