@@ -9,6 +9,8 @@ import (
 	"github.com/jetsaga/jetsaga/testutil"
 )
 
+func TestMain(m *testing.M) { os.Exit(testutil.NoLeaks(m.Run)()) }
+
 func TestTheExampleRuns(t *testing.T) {
 	nc := testutil.Connect(t, testutil.NATS(t), engine.ConnectOptions()...)
 	if err := run(t.Context(), nc); err != nil {
