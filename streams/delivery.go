@@ -60,7 +60,7 @@ func (d *Delivery) parseReply(reply string) error {
 	const short, long = 9, 11
 	rest, ok := strings.CutPrefix(reply, "$JS.ACK.")
 	tokens := strings.Count(reply, ".") + 1
-	if !ok || tokens < short {
+	if !ok || tokens != short && tokens < long {
 		return fmt.Errorf("%q is no acknowledgement subject", reply)
 	}
 	if tokens >= long {

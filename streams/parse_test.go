@@ -1,9 +1,14 @@
 package streams
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/jetsaga/jetsaga/saga"
 )
@@ -63,15 +68,6 @@ func TestAcknowledgementSubjectsOfBothKindsAreRead(t *testing.T) {
 	}
 }
 
-func FuzzParseReply(f *testing.F) {
-	f.Add("$JS.ACK.S.C.3.41.7.1700000000000000000.9")
-	f.Add("$JS.ACK.hub.ACCOUNT.S.C.3.41.7.1700000000000000000.9.random")
-	f.Fuzz(func(_ *testing.T, reply string) {
-		var d Delivery
-		_ = d.parseReply(reply) // must not panic
-	})
-}
-
 func TestConsumerNamesAreLegalAndDistinct(t *testing.T) {
 	seen := map[string]string{}
 	for _, definition := range []string{
@@ -86,6 +82,32 @@ func TestConsumerNamesAreLegalAndDistinct(t *testing.T) {
 		if len(name) > 255 || strings.ContainsAny(name, " .*>/\\\t\n") {
 			t.Errorf("%q is no durable name", name)
 		}
+	}
+}
+
+func TestAConflictIsToldFromOtherRefusals(t *testing.T) {
+	wrongSequence := &jetstream.APIError{Code: 400, ErrorCode: 10071, Description: "wrong last sequence: 7"}
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{nil, false},
+		{wrongSequence, true},
+		{&jetstream.APIError{Code: 400, ErrorCode: 10164, Description: "wrong last sequence"}, true},
+		{fmt.Errorf("appending: %w", &jetstream.APIError{ErrorCode: 10164}), true},
+		{errors.Join(errors.New("another"), wrongSequence), true},
+		{&jetstream.APIError{Code: 400, ErrorCode: 10070}, false},
+		{&jetstream.APIError{Code: 10071}, false},
+		{errors.New("wrong last sequence"), false},
+		{jetstream.ErrNoStreamResponse, false},
+	} {
+		if isConflict(c.err) != c.want {
+			t.Errorf("isConflict(%v) is %v", c.err, !c.want)
+		}
+	}
+	refused := readPubAnswer(&nats.Msg{Data: []byte(`{"error":{"code":400,"err_code":10164,"description":"wrong last sequence"},"stream":"S","seq":0}`)})
+	if !isConflict(refused.err) {
+		t.Errorf("the server's refusal is read as %v", refused.err)
 	}
 }
 

@@ -45,7 +45,7 @@ func readPubAnswer(m *nats.Msg) pubAnswer {
 func plainSequence(data []byte) (uint64, bool) {
 	const name = `"seq":`
 	at := bytes.Index(data, []byte(name))
-	if at < 0 || bytes.Contains(data, []byte(`"error"`)) {
+	if at < 1 || data[at-1] == '\\' || bytes.Contains(data, []byte(`"error"`)) {
 		return 0, false
 	}
 	var sequence uint64

@@ -53,7 +53,7 @@ type ackInfo struct {
 func parseAck(reply string) (a ackInfo, err error) {
 	const short, long = 9, 11
 	tokens := strings.Split(reply, ".")
-	if len(tokens) < short || tokens[0] != "$JS" || tokens[1] != "ACK" {
+	if len(tokens) != short && len(tokens) < long || tokens[0] != "$JS" || tokens[1] != "ACK" {
 		return a, fmt.Errorf("%q is no acknowledgement subject", reply)
 	}
 	at := 2
