@@ -14,7 +14,7 @@ func (a *app) get() *cobra.Command {
 			"With -o json: definition, id, run, definition_version, version, status (pending, running, compensating, completed, " +
 			"compensated, terminated, stuck), parked, paused, reason, error, stuck (the keys of the steps), worker, started_at, updated_at, " +
 			"ended_at, deadline, state, attributes, parent (key, run, step), steps (by key: status, attempt, undo_attempt, error, retry_at, " +
-			"doubt, failure), blocks (by key: branch, turn, done, failed, reason, until, found, items, ended, signal, child), timers (by " +
+			"doubt, failure, put_off), blocks (by key: branch, turn, done, failed, reason, until, found, items, ended, signal, child), timers (by " +
 			"name: at, version, step), signals (that nothing has taken: id, run, name, payload, by, time), cancel (id, reason, by).",
 		Example: "  sagactl get place-order order-000001\n  sagactl get place-order order-000001 -o json",
 		Args:    arguments("DEFINITION", "ID"),
