@@ -143,8 +143,8 @@ func (r *report) latency() *table {
 	p50 := func(f *figures) string { return milliseconds(f.P50) }
 	p99 := func(f *figures) string { return milliseconds(f.P99) }
 	for _, v := range r.Results {
-		if !v.Paced || v.Skipped != "" {
-			continue
+		if !v.Floor.timed() && !v.Engine.timed() {
+			continue // a backlog was waiting
 		}
 		t.add(v.Variant, fmt.Sprint(v.Sagas), fmt.Sprint(v.Rounds), v.Floor.show(p50), v.Floor.show(p99),
 			v.Engine.show(p50), v.Engine.show(p99), v.P50.middle(), v.P50.ends())
@@ -186,6 +186,9 @@ func (r *report) soak() *table {
 const none = "-"
 
 // show shows a figure, or none for a side that was left out.
+// timed reports whether it was measured how long a saga takes.
+func (f *figures) timed() bool { return f != nil && f.P50 > 0 }
+
 func (f *figures) show(figure func(*figures) string) string {
 	if f == nil {
 		return none

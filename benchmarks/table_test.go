@@ -30,11 +30,13 @@ func TestATableIsAligned(t *testing.T) {
 func someReport() *report {
 	drained := []measure{{Sagas: 1000, Elapsed: time.Second, Allocs: 74, Bytes: 5700, CPU: 42 * time.Microsecond, Heap: 1_600_000, Sent: 4}}
 	slower := []measure{{Sagas: 1000, Elapsed: 2 * time.Second, Allocs: 184, Bytes: 14000, CPU: 84 * time.Microsecond, Heap: 1_800_000, Sent: 4.1, Extra: 3}}
+	busy := []measure{{Sagas: 1000, Elapsed: time.Second, P50: 5 * time.Millisecond, P99: 9 * time.Millisecond}}
 	paced := []measure{{Sagas: 10, Elapsed: time.Second, P50: 200 * time.Microsecond, P99: time.Millisecond}}
 	return &report{
 		Machine: machine{OS: "linux", Arch: "amd64", CPUs: 2, Go: "go1.26", Server: "in this process"},
 		Results: []result{
 			newResult(variant{name: throughputVariant, sagas: 1000, rounds: 1}, 3, drained, slower),
+			newResult(variant{name: "with-client", sagas: 1000, rounds: 1}, 3, busy, busy),
 			newResult(variant{name: latencyVariant, paced: true, sagas: 10, rounds: 1}, 3, paced, nil),
 			{Variant: "sync-always", Skipped: errExternal.Error()},
 		},
@@ -50,18 +52,21 @@ func TestAReportIsWrittenForPeople(t *testing.T) {
 
 Throughput: sagas a second
 
-variant  sagas  rounds  floor/s  engine/s  ratio    (min..max)  step messages/s
-success   1000       1     1000       500   0.50  (0.50..0.50)             1500
+variant      sagas  rounds  floor/s  engine/s  ratio    (min..max)  step messages/s
+success       1000       1     1000       500   0.50  (0.50..0.50)             1500
+with-client   1000       1     1000      1000   1.00  (1.00..1.00)             3000
 
 Latency: from before Start is sent until the saga has ended
 
-variant        sagas  rounds  floor p50       p99  engine p50  p99  p50 ratio  (min..max)
-one-at-a-time     10       1   0.200 ms  1.000 ms           -    -          -           -
+variant        sagas  rounds  floor p50       p99  engine p50       p99  p50 ratio  (min..max)
+with-client     1000       1   5.000 ms  9.000 ms    5.000 ms  9.000 ms          -           -
+one-at-a-time     10       1   0.200 ms  1.000 ms           -         -          -           -
 
 Cost of one saga, and the heap that is live at the end
 
 variant        allocations: floor  engine  bytes: floor  engine  CPU: floor  engine  ratio  heap: floor  engine  sent: floor  engine
 success                        74     184          5700   14000       42 µs   84 µs   2.00       1.6 MB  1.8 MB         4.00    4.10
+with-client                     0       0             0       0        0 µs    0 µs      -       0.0 MB  0.0 MB         0.00    0.00
 one-at-a-time                   0       -             0       -        0 µs       -      -       0.0 MB       -         0.00       -
 
 success: engine: 3 messages beyond the script were stored
