@@ -32,9 +32,9 @@ func newPress(t *testing.T, def saga.Runnable) *press {
 }
 
 // deliver has the saga driven until its command is answered, and gives the answer.
-func (p *press) deliver(command saga.Command, count uint64) saga.Action {
+func (p *press) deliver(command saga.Command) saga.Action {
 	p.t.Helper()
-	a := saga.NewActivation(p.conf, saga.Delivery{Key: theSaga, Command: command, Count: count, Stream: "s", Sequence: 7})
+	a := saga.NewActivation(p.conf, saga.Delivery{Key: theSaga, Command: command, Count: 1, Stream: "s", Sequence: 7})
 	runner := p.def.NewRunner()
 	var together []saga.Result
 	action := a.Begin(p.now)
@@ -99,7 +99,7 @@ func (p *press) append(a *saga.Activation, c *saga.Commit) saga.Action {
 func (p *press) run() *saga.Instance {
 	p.t.Helper()
 	start := saga.Start{Run: "r1", Definition: 1, State: mustState(p.t, `{}`), Time: p.now}
-	if answer := p.deliver(start, 1); answer.Do != saga.ActAck {
+	if answer := p.deliver(start); answer.Do != saga.ActAck {
 		p.t.Fatalf("the answer is %v: %v", answer.Do, answer.Reason)
 	}
 	return p.fold()
@@ -133,8 +133,8 @@ func crateOf(t *testing.T, in *saga.Instance) (c crate) {
 func fourParts(bytes int) saga.Node[crate] {
 	branch := func(name string, part func(*crate) *string) saga.BranchNode[crate] {
 		fill := func(_ context.Context, c *crate) error { *part(c) = strings.Repeat("x", bytes); return nil }
-		clear := func(_ context.Context, c *crate) error { *part(c) = ""; return nil }
-		return saga.Branch(name, saga.Step("fill-"+name, fill).Compensate(clear))
+		empty := func(_ context.Context, c *crate) error { *part(c) = ""; return nil }
+		return saga.Branch(name, saga.Step("fill-"+name, fill).Compensate(empty))
 	}
 	return saga.Parallel("fill",
 		branch("a", func(c *crate) *string { return &c.A }), branch("b", func(c *crate) *string { return &c.B }),
@@ -261,7 +261,7 @@ func TestWhatTheJournalFindsTooLargeIsSplitAndAtLastFails(t *testing.T) {
 		return func(_ context.Context, c *crate) error { c.Log += text; return nil }
 	}
 	emit := func(ctx context.Context, _ *crate) error { return saga.Emit(ctx, "topic", strings.Repeat("x", 5000)) }
-	large := func(c *crate) []crate { return []crate{{A: strings.Repeat("x", 5000)}} }
+	large := func(*crate) []crate { return []crate{{A: strings.Repeat("x", 5000)}} }
 	for _, test := range []struct {
 		name    string
 		nodes   []saga.Node[crate]
@@ -316,14 +316,14 @@ func TestASignalThatIsTooLargeIsSetAsideAndItsSagaWaitsOn(t *testing.T) {
 	p.run()
 	before := len(p.log)
 	signal := saga.Signal{ID: "s1", Name: "word", Payload: []byte(`"` + strings.Repeat("x", 5000) + `"`), Time: storyTime}
-	if answer := p.deliver(signal, 1); answer.Do != saga.ActReject || !strings.Contains(answer.Reason.Error(), "3000 are taken") {
+	if answer := p.deliver(signal); answer.Do != saga.ActReject || !strings.Contains(answer.Reason.Error(), "3000 are taken") {
 		t.Errorf("the answer is %v: %v", answer.Do, answer.Reason)
 	}
 	if in := p.fold(); len(p.log) != before || !in.Parked {
 		t.Errorf("the log grew from %d to %d commits; the saga is parked: %v", before, len(p.log), in.Parked)
 	}
 	signal.ID, signal.Payload = "s2", []byte(`"yes"`)
-	if answer := p.deliver(signal, 1); answer.Do != saga.ActAck || p.fold().Status != saga.StatusCompleted {
+	if answer := p.deliver(signal); answer.Do != saga.ActAck || p.fold().Status != saga.StatusCompleted {
 		t.Errorf("a small one is answered by %v, and the saga is %s", answer.Do, p.fold().Status)
 	}
 }
@@ -333,7 +333,7 @@ func TestAStartWithALargeStateIsInTheLogBeforeItsFirstStepRuns(t *testing.T) {
 	p := newPress(t, saga.Must(saga.Define("d", 1, saga.Step("a", nothingOf[crate]))))
 	p.conf.MaxState, p.takes = 2000, 3000
 	start := saga.Start{Run: "r1", Definition: 1, State: mustState(t, `{"A":"`+strings.Repeat("x", 4000)+`"}`), Time: storyTime}
-	if answer := p.deliver(start, 1); answer.Do != saga.ActReject || len(p.ran) > 0 || len(p.log) > 0 {
+	if answer := p.deliver(start); answer.Do != saga.ActReject || len(p.ran) > 0 || len(p.log) > 0 {
 		t.Errorf("the answer is %v, %v ran, and the log has %d commits", answer.Do, p.ran, len(p.log))
 	}
 }
@@ -364,7 +364,7 @@ func TestASnapshotOfALargeSagaIsWorthTheEventsThatNeedNotBeReadAnyMore(t *testin
 			for in := p.run(); !in.Ended(); in = p.fold() {
 				for name, timer := range in.Timers {
 					p.now = timer.At
-					p.deliver(saga.Timer{Name: name, Version: timer.Version}, 1)
+					p.deliver(saga.Timer{Name: name, Version: timer.Version})
 				}
 				read := 0
 				for _, size := range p.sizes[p.load().Base-1:] {
