@@ -54,6 +54,7 @@ type author struct {
 	children []*saga.Definition[freight]
 	text     strings.Builder
 	depth    int
+	forever  int // loops without an end around, in which nothing can be undone
 }
 
 // maxNodes bounds a definition.
@@ -127,7 +128,7 @@ func (w *author) node(depth int) saga.Node[freight] {
 	case 12, 13:
 		return w.await(depth)
 	case 14:
-		if len(w.children) > 0 {
+		if len(w.children) > 0 && w.forever == 0 {
 			return w.child()
 		}
 	}
@@ -149,10 +150,11 @@ func (w *author) step() saga.Node[freight] {
 		field = w.steps % usedFields // apart, as far as there are fields
 	}
 	w.steps++
-	n := saga.Step(name, act(field, false)).Retry(saga.RetryPolicy{Attempts: 1 + w.rng.IntN(4)})
-	what := ""
-	if w.rng.IntN(4) > 0 {
-		n = n.Compensate(act(field, true))
+	emits := w.rng.IntN(3) * w.rng.IntN(2)
+	n := saga.Step(name, act(field, emits, false)).Retry(saga.RetryPolicy{Attempts: 1 + w.rng.IntN(4)})
+	what := fmt.Sprint(" emits ", emits)
+	if w.rng.IntN(4) > 0 && w.forever == 0 {
+		n = n.Compensate(act(field, emits, true))
 		what += " undo"
 		if w.rng.IntN(4) == 0 {
 			n = n.CompensateRetry(saga.RetryPolicy{Attempts: 2})
@@ -201,10 +203,19 @@ func (w *author) forEach(depth int) saga.Node[freight] {
 func (w *author) loop(depth int) saga.Node[freight] {
 	name := w.name("loop")
 	turns := uint64(w.rng.IntN(4))
-	w.say("loop %s, %d turns", name, turns)
+	endless := w.rng.IntN(3) == 0
+	w.say("loop %s, %d turns, endless %v", name, turns, endless)
 	count := w.name("count")
+	if endless {
+		w.forever++
+		defer func() { w.forever-- }()
+	}
 	body := append(w.sequence(depth-1, 2), saga.Step(count, func(_ context.Context, s *freight) error { s.N++; return nil }))
-	return saga.Loop(name, func(s *freight) bool { return s.N%5 < turns }, body...).Max(6)
+	n := saga.Loop(name, func(s *freight) bool { return s.N%5 < turns }, body...).Max(6)
+	if endless {
+		n = n.Max(saga.Unlimited).Keep(1 + w.rng.IntN(4))
+	}
+	return n
 }
 
 func (w *author) await(depth int) saga.Node[freight] {
@@ -293,8 +304,13 @@ func answer(ctx context.Context) error {
 type lastKey struct{}
 
 // act does what a step does, or its undo.
-func act(field int, undo bool) func(context.Context, *freight) error {
+func act(field, emits int, undo bool) func(context.Context, *freight) error {
 	return func(ctx context.Context, s *freight) error {
+		for i := range emits {
+			if err := saga.Emit(ctx, "news", i); err != nil {
+				return err
+			}
+		}
 		if err := answer(ctx); err != nil {
 			return err
 		}

@@ -32,11 +32,14 @@ type trial struct {
 	text string
 	calm bool
 
-	hazard  float64 // how often something goes wrong
-	signals int
-	orders  int
-	faults  []string
-	say     func(format string, args ...any)
+	hazard               float64 // how often something goes wrong
+	resets               int
+	wasReset, terminated map[saga.Key]bool
+	emitted              []saga.Emission // by the commits that were stored, in their order, each once
+	signals              int
+	orders               int
+	faults               []string
+	say                  func(format string, args ...any)
 }
 
 func newTrial(seed, schedule uint64, calm bool) *trial {
@@ -49,7 +52,7 @@ func newTrial(seed, schedule uint64, calm bool) *trial {
 	if rng.IntN(4) == 0 {
 		name := parent.name("pivot")
 		parent.say("pivot %s", name)
-		nodes = append(nodes, saga.Step(name, act(0, false)).Pivot(), saga.Step(parent.name("after"), act(1, false)))
+		nodes = append(nodes, saga.Step(name, act(0, 1, false)).Pivot(), saga.Step(parent.name("after"), act(1, 1, false)))
 	}
 	big, err := saga.Define("parent", 1, append(nodes, saga.Attribute("load", (*freight).load))...)
 	if err != nil {
@@ -60,6 +63,7 @@ func newTrial(seed, schedule uint64, calm bool) *trial {
 	t.text = "parent:\n" + parent.text.String() + "kid:\n" + kid.text.String()
 	t.p = &participant{rng: t.rng, calm: calm, done: map[string]saga.Info{}, refused: map[string]bool{}}
 	t.w = newWorld(t.defs)
+	t.wasReset, t.terminated = map[saga.Key]bool{}, map[saga.Key]bool{}
 	t.w.choose = t.rng.IntN
 	t.w.call = t.call
 	t.hazard = []float64{0, 0.01, 0.05}[rng.IntN(3)]
@@ -84,14 +88,18 @@ func (t *trial) call(a *actor, action saga.Action, info saga.Info) (r saga.Resul
 	ctx = context.WithValue(ctx, lastKey{}, action.Plan.Policy(action.Task).Attempts == action.Task.Attempt)
 	runner := t.w.runnable(a.m.key.Definition, action.Plan.Version).NewRunner()
 	r.State, r.Err = runner.Run(ctx, action.Task, action.State)
-	r.Attributes = runner.Attributes()
+	r.Emits, r.Attributes = saga.Emitted(ctx), runner.Attributes()
+	for _, e := range r.Emits {
+		t.w.emitted[e.ID] = Effect{Key: info.Key}
+	}
 	t.say("%s: %s: %s undo=%v attempt %d: %v", a.id, info.Key, info.StepKey, info.Undo, info.Attempt, r.Err)
 	return r
 }
 
 // crash has the worker die now and then, before a commit or after it; what belongs to the commit may be lost, or left over.
-func (t *trial) crash(_ *world, c *saga.Commit, stored bool) bool {
+func (t *trial) crash(w *world, c *saga.Commit, stored bool) bool {
 	if stored {
+		t.note(c)
 		t.say("   version %d by %s: %s", c.Version, c.By.Worker, names(c.Events))
 	}
 	crashed := t.strikes(t.hazard)
@@ -99,6 +107,24 @@ func (t *trial) crash(_ *world, c *saga.Commit, stored bool) bool {
 		t.say("   crash at version %d (stored %v) of %s", c.Version, stored, c.By.Worker)
 	}
 	return crashed
+}
+
+// note takes down what a commit that was stored has its saga emit.
+func (t *trial) note(c *saga.Commit) {
+	for _, event := range c.Events {
+		var emits []saga.Emission
+		switch e := event.(type) {
+		case saga.StepCompleted:
+			emits = e.Emits
+		case saga.StepCompensated:
+			emits = e.Emits
+		}
+		for _, e := range emits {
+			if !slices.ContainsFunc(t.emitted, func(known saga.Emission) bool { return known.ID == e.ID }) {
+				t.emitted = append(t.emitted, e)
+			}
+		}
+	}
 }
 
 func names(events []saga.Event) (s []string) {
@@ -152,18 +178,48 @@ func (t *trial) meddle() {
 	run := t.runOf(key)
 	t.orders++
 	o := saga.Order{ID: fmt.Sprint("o", t.orders), Run: run, By: "someone", Time: w.now}
-	switch t.rng.IntN(8) {
+	switch t.rng.IntN(9) {
 	case 0, 1, 2:
 		w.send(key, saga.Cancel{ID: o.ID, Run: run, Time: w.now})
+	case 8:
+		t.reset(key, o)
 	case 3, 4:
 		w.send(key, saga.Pause{Order: o})
 	case 5:
 		w.send(key, saga.Resume{Order: o})
 	case 6:
-		w.send(key, saga.Terminate{Order: o})
+		if !t.wasReset[key] {
+			t.terminated[key] = true
+			w.send(key, saga.Terminate{Order: o})
+		}
 	default:
 		t.signal(key)
 	}
+}
+
+// maxResets is how often sagas are taken back in one trial.
+const maxResets = 3
+
+// reset takes a saga back to a version of its log, if it has one. One that is terminated stays so: it does not hear what its
+// children answer from then on, and would wait for it.
+func (t *trial) reset(key saga.Key, o saga.Order) {
+	history, err := t.w.journal.History(context.Background(), key)
+	if err != nil {
+		t.fault("saga %s: %v", key, err)
+		return
+	}
+	if len(history) == 0 || t.resets == maxResets || t.terminated[key] {
+		return
+	}
+	to := t.rng.IntN(len(history))
+	was, err := saga.Fold(key, history[:to+1])
+	if err != nil {
+		t.fault("saga %s: %v", key, err)
+		return
+	}
+	t.resets++
+	t.wasReset[key] = true
+	t.w.send(key, saga.Reset{Order: o, To: was.Version, Saga: was})
 }
 
 func (t *trial) runOf(key saga.Key) string {
@@ -261,7 +317,10 @@ func (t *trial) help() (helped bool) {
 				}
 			}
 		case in.Ended():
-			continue
+			if t.calm || t.p.mending || !t.strikes(0.1) || t.resets == maxResets {
+				continue
+			}
+			t.reset(key, o)
 		case in.Paused:
 			t.w.send(key, saga.Resume{Order: o})
 		default:
@@ -303,9 +362,25 @@ func (t *trial) check() {
 		t.checkLog(key, in)
 		t.checkEffects(key, in)
 		t.checkChildren(key, in)
-		if len(in.Outbox) > 0 && in.Status != saga.StatusTerminated {
-			t.fault("saga %s has ended with %d emissions unpublished", key, len(in.Outbox))
+		t.checkOutbox(key, in)
+	}
+}
+
+// checkOutbox holds what was published against what the log told to publish: each event, in the log's order, and nothing else.
+func (t *trial) checkOutbox(key saga.Key, in *saga.Instance) {
+	if len(in.Outbox) > 0 {
+		t.fault("saga %s has ended with %d emissions unpublished", key, len(in.Outbox))
+	}
+	of := func(emissions []saga.Emission) (own []string) {
+		for _, e := range emissions {
+			if t.w.emitted[e.ID].Key == key {
+				own = append(own, fmt.Sprint(e.ID, e.Topic, string(e.Payload)))
+			}
 		}
+		return own
+	}
+	if logged, published := of(t.emitted), of(t.w.emissions); !slices.Equal(logged, published) {
+		t.fault("saga %s has emitted, by its log,\n%q\nand published\n%q", key, logged, published)
 	}
 }
 
@@ -316,12 +391,24 @@ func (t *trial) checkLog(key saga.Key, want *saga.Instance) {
 		t.fault("saga %s: %v", key, err)
 		return
 	}
-	whole, over := saga.NewInstance(key), false
+	whole := saga.NewInstance(key)
+	if len(history) > 0 && history[0].Version > 1 { // what was before is forgotten
+		if whole, err = saga.Fold(key, history[:1]); err != nil {
+			t.fault("saga %s: %v", key, err)
+			return
+		}
+		history = history[1:]
+	}
+	over := whole.Ended()
 	taken := map[string]bool{}
 	for i := range history {
 		c := history[i]
-		if c.Version != uint64(i+1) {
-			t.fault("saga %s: version %d follows %d", key, c.Version, i)
+		if c.Version != whole.Version+1 {
+			t.fault("saga %s: version %d follows %d", key, c.Version, whole.Version)
+		}
+		back := slices.ContainsFunc(c.Events, func(e saga.Event) bool { _, ok := e.(saga.SagaReset); return ok })
+		if back {
+			clear(taken) // what was there then is there again
 		}
 		for _, e := range c.Events {
 			if over && !reopens(e) && !records(e, whole.Status == saga.StatusStuck) {
@@ -334,15 +421,15 @@ func (t *trial) checkLog(key saga.Key, want *saga.Instance) {
 				}
 				taken[e.Signal] = e.Signal != ""
 			case saga.StepCompensated:
-				if s := whole.Steps.Get(e.Step); s.Status == saga.StepUndone {
+				if s := whole.Steps.Get(e.Step); s.Status == saga.StepUndone && !back {
 					t.fault("saga %s: version %d: %s is undone twice", key, c.Version, e.Step)
 				}
 			case saga.BranchTaken:
-				if b := whole.Blocks[e.Node]; b != nil && b.Branch != "" {
+				if b := whole.Blocks[e.Node]; b != nil && b.Branch != "" && !back {
 					t.fault("saga %s: version %d: %s has taken branch %s before", key, c.Version, e.Node, b.Branch)
 				}
 			case saga.ItemEnded:
-				if b := whole.Blocks[e.Node]; b != nil && b.Items[e.Index].Ended {
+				if b := whole.Blocks[e.Node]; b != nil && !back && b.Items[e.Index].Ended {
 					t.fault("saga %s: version %d: item %d of %s was through before", key, c.Version, e.Index, e.Node)
 				}
 			}
@@ -415,6 +502,18 @@ func (t *trial) checkEffects(key saga.Key, in *saga.Instance) {
 			done[info.StepKey] = true
 		}
 	}
+	for step, s := range in.Steps.All() {
+		spec := plan.Step(step)
+		switch {
+		case s.Status == saga.StepDone && !done[step] && plan.Node(step).Kind == saga.KindStep && !strings.HasPrefix(step, "count"):
+			t.fault("saga %s: %s is completed, says the log, and was never done", key, step)
+		case in.Status == saga.StatusCompensated && s.Status == saga.StepDone && spec.Undo != nil && plan.Node(step).Kind != saga.KindChild:
+			t.fault("saga %s was compensated, and %s stands", key, step)
+		}
+	}
+	if t.wasReset[key] {
+		return // what was done since then may stand, unknown to the log, and what was undone may count as done
+	}
 	for step := range done {
 		s := in.Steps.Get(step)
 		undoable := plan.Step(step) != nil && plan.Step(step).Undo != nil
@@ -440,15 +539,6 @@ func (t *trial) checkEffects(key saga.Key, in *saga.Instance) {
 			t.fault("saga %s: %s was undone, and the log says %q", key, step, s.Status)
 		}
 	}
-	for step, s := range in.Steps.All() {
-		spec := plan.Step(step)
-		switch {
-		case s.Status == saga.StepDone && !done[step] && plan.Node(step).Kind == saga.KindStep && !strings.HasPrefix(step, "count"):
-			t.fault("saga %s: %s is completed, says the log, and was never done", key, step)
-		case in.Status == saga.StatusCompensated && s.Status == saga.StepDone && spec.Undo != nil && plan.Node(step).Kind != saga.KindChild:
-			t.fault("saga %s was compensated, and %s stands", key, step)
-		}
-	}
 }
 
 // forgotten reports whether a step may be missing from the log because nothing of it can be undone.
@@ -463,12 +553,13 @@ func (t *trial) checkChildren(key saga.Key, in *saga.Instance) {
 			continue
 		}
 		child := t.w.fold(b.Child.Ref.Key)
-		mended := b.Child.Status == saga.StatusStuck || b.Child.Status == "" // by somebody, after the parent had ended
+		// By somebody, after the parent had ended.
+		mended := b.Child.Status == saga.StatusStuck || b.Child.Status == "" || t.wasReset[b.Child.Ref.Key]
 		if in.Status != saga.StatusTerminated && child.Status != b.Child.Status && !mended {
 			t.fault("saga %s, %s: %s (%s): the child is %s, the parent knows it as %s", key, in.Status, step, in.Steps.Get(step).Status, child.Status, b.Child.Status)
 		}
 		resolved := in.Steps.Get(step).Status == saga.StepResolvedByOp
-		if in.Status == saga.StatusCompensated && !resolved && child.Status == saga.StatusCompleted {
+		if in.Status == saga.StatusCompensated && !resolved && !t.wasReset[key] && !t.wasReset[b.Child.Ref.Key] && child.Status == saga.StatusCompleted {
 			t.fault("saga %s was compensated, and its child %s of %s stands", key, b.Child.Ref.Key, step)
 		}
 	}
