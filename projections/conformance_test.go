@@ -69,7 +69,7 @@ func wipe(t *testing.T, rdb redis.UniversalClient) {
 }
 
 // isBuiltAnew has read models built beside those that are read.
-func isBuiltAnew(t *testing.T, s *site) {
+func isBuiltAnew(_ *testing.T, s *site) {
 	s.worker()
 	s.projector()
 	s.start(0, 100)

@@ -15,25 +15,24 @@ import (
 	"github.com/jetsaga/jetsaga/testutil"
 )
 
-// spent gives the time that the server has spent in commands.
+// spent gives the processor time that the server has taken: for reading commands and writing answers, too.
 func spent(t testing.TB, rdb *redis.Client) time.Duration {
 	t.Helper()
-	info, err := rdb.Info(t.Context(), "commandstats").Result()
+	info, err := rdb.Info(t.Context(), "cpu").Result()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var sum time.Duration
 	for line := range strings.Lines(info) {
-		_, rest, ok := strings.Cut(line, ",usec=")
-		if !ok || strings.HasPrefix(line, "cmdstat_info") {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		if name != "used_cpu_user" && name != "used_cpu_sys" {
 			continue
 		}
-		usec, _, _ := strings.Cut(rest, ",")
-		n, err := strconv.ParseInt(usec, 10, 64)
+		seconds, err := strconv.ParseFloat(value, 64)
 		if err != nil {
 			t.Fatal(err)
 		}
-		sum += time.Duration(n) * time.Microsecond
+		sum += time.Duration(seconds * float64(time.Second))
 	}
 	return sum
 }
@@ -54,7 +53,7 @@ func TestAPageOfAHundredTakesTheServerLessThanFiveMilliseconds(t *testing.T) {
 		return &projections.Summary{
 			Key: saga.Key{Definition: []string{"order", "refund"}[i%2], ID: fmt.Sprintf("saga-%d", i)},
 			Run: fmt.Sprintf("01932c07-7e5c-7000-8000-%012d", i), Definition: 1, Version: 4,
-			Status: statuses[(i/7)%4], Step: "ship", Attempt: 1, Attributes: map[string]string{"customer": strconv.Itoa(i % 1000)},
+			Status: statuses[(i/7)%4], Step: "ship", Attempt: 1, Attributes: map[string]string{"customer": strconv.Itoa(i % 1000), "region": strconv.Itoa(i % 3)},
 			StartedAt: epoch.Add(time.Duration(i) * time.Millisecond), UpdatedAt: epoch.Add(time.Duration(i*7919%sagas) * time.Second),
 			Steps: map[string]projections.StepTotals{"reserve": {Completed: projections.Tally{Count: 1, Took: 12345}},
 				"charge": {Completed: projections.Tally{Count: 1, Took: 23456}}, "ship": {Completed: projections.Tally{Count: 1, Took: 3456}}},
@@ -70,13 +69,22 @@ func TestAPageOfAHundredTakesTheServerLessThanFiveMilliseconds(t *testing.T) {
 		}
 	}
 	r := projections.NewReader(rdb, "default")
-	for _, q := range []projections.Query{
+	promised := []projections.Query{
 		{}, {Ascending: true}, {Order: projections.ByUpdate}, {Definition: "order"},
 		{Statuses: []saga.Status{saga.StatusStuck}},
 		{Definition: "order", Statuses: []saga.Status{saga.StatusRunning, saga.StatusStuck}, Order: projections.ByUpdate},
 		{Attributes: map[string]string{"customer": "17"}},
+		{Attributes: map[string]string{"customer": "17"}, Definition: "refund", Statuses: []saga.Status{saga.StatusStuck}},
+		{Attributes: map[string]string{"region": "1"}},
 		{StartedFrom: epoch.Add(time.Duration(sagas/2) * time.Millisecond)},
-	} {
+	}
+	// Of these, many sagas have to be looked at that no page shows: docs/read-models.md makes no promise.
+	lookedUp := []projections.Query{
+		{UpdatedFrom: epoch.Add(time.Duration(sagas/2) * time.Second)},
+		{Attributes: map[string]string{"region": "1"}, Definition: "order", Statuses: []saga.Status{saga.StatusStuck}},
+		{UpdatedFrom: epoch.Add(time.Duration(sagas-sagas/20) * time.Second)},
+	}
+	for i, q := range append(promised, lookedUp...) {
 		var took, waited []time.Duration
 		for range 5 { // the median tells; what else the machine does is in some
 			onServer, forReader := pages(t, r, rdb, q)
@@ -85,7 +93,7 @@ func TestAPageOfAHundredTakesTheServerLessThanFiveMilliseconds(t *testing.T) {
 		slices.Sort(took)
 		slices.Sort(waited)
 		t.Logf("%v a page on the server, %v for the reader: %+v", took[2], waited[2], q)
-		if took[2] > 5*time.Millisecond && machine.HoldsTimes(t, server.PID()) {
+		if i < len(promised) && took[2] > 5*time.Millisecond && machine.HoldsTimes(t, server.PID()) {
 			t.Errorf("%+v: a page takes the server %v, want 5 ms at most: %v", q, took[2], took)
 		}
 	}
