@@ -49,7 +49,7 @@ func (l *Log) compactCommits(ctx context.Context, stream jetstream.Stream, key s
 		return nil
 	}
 	// The first to be kept is the one after those to be forgotten; of very many some are left to the next time.
-	oldest, err := l.n.oldest(ctx, info.Config.Name, subject, int(min(stored-keep, batchSize))+1) //nolint:gosec // at most batchSize
+	oldest, err := l.n.oldest(ctx, info.Config.Name, subject, int(min(stored-keep, batchSize))+1)
 	if err != nil {
 		return err
 	}
