@@ -57,6 +57,8 @@ type Breaker struct {
 	circuit  *gobreaker.CircuitBreaker[struct{}]
 	rest     time.Duration
 	openedAt atomic.Int64 // nanoseconds since 1970
+	away     metric.Int64Gauge
+	turned   atomic.Pointer[int64] // what the gauge has yet to show
 }
 
 var _ redis.Hook = (*Breaker)(nil)
@@ -80,10 +82,9 @@ func NewBreaker(conf BreakerConfig) (*Breaker, error) {
 		conf.Logger = slog.Default()
 	}
 	b := &Breaker{rest: conf.Rest}
-	var open metric.Int64Gauge
 	if conf.MeterProvider != nil {
 		var err error
-		open, err = conf.MeterProvider.Meter("github.com/jetsaga/jetsaga/projections").Int64Gauge(
+		b.away, err = conf.MeterProvider.Meter("github.com/jetsaga/jetsaga/projections").Int64Gauge(
 			"jetsaga.redis.away", metric.WithDescription("1 while commands are not sent to Redis, because it does not answer"))
 		errs = append(errs, err)
 	}
@@ -106,9 +107,7 @@ func NewBreaker(conf BreakerConfig) (*Breaker, error) {
 			case gobreaker.StateHalfOpen:
 				return
 			}
-			if open != nil {
-				open.Record(context.Background(), away)
-			}
+			b.turned.Store(&away)
 		},
 	})
 	return b, nil
@@ -176,6 +175,9 @@ func (b *Breaker) Call(ctx context.Context, f func(ctx context.Context) error) e
 		}
 		return struct{}{}, failure
 	})
+	if away := b.turned.Swap(nil); away != nil && b.away != nil {
+		b.away.Record(ctx, *away)
+	}
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
 		left := time.Until(time.Unix(0, b.openedAt.Load()).Add(b.rest))
 		return &BreakerOpenError{max(left, time.Millisecond)}

@@ -251,8 +251,8 @@ func (m *models) write(ctx context.Context, writes []shardWrite) error {
 	if err != nil {
 		return fmt.Errorf("writing read models: %w", err)
 	}
-	for i := range calls {
-		if err := writes[i].answer(calls[i].cmd); err != nil {
+	for i, w := range writes {
+		if err := w.answer(calls[i].cmd); err != nil {
 			return err
 		}
 	}

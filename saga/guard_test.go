@@ -116,18 +116,22 @@ func TestAnErrorOfWhatRemembersEffectsDoesNotCount(t *testing.T) {
 	cancel()
 	for _, c := range []struct {
 		name            string
-		ctx             context.Context
+		over            bool // its context has ended
 		after           bool
 		err             error // of the effect
 		want            error
 		putOff, unknown bool
 	}{
-		{"before the effect", t.Context(), false, nil, errBroken, true, false},
-		{"after the effect", t.Context(), true, nil, errBroken, true, true},
-		{"while another is at it", over, false, nil, errBroken, true, true},
-		{"the effect fails", t.Context(), true, no, no, false, false},
+		{"before the effect", false, false, nil, errBroken, true, false},
+		{"after the effect", false, true, nil, errBroken, true, true},
+		{"while another is at it", true, false, nil, errBroken, true, true},
+		{"the effect fails", false, true, no, no, false, false},
 	} {
-		ctx := saga.WithEffects(saga.NewContext(c.ctx, saga.Info{Step: "a"}), broken{c.after})
+		ctx := t.Context()
+		if c.over {
+			ctx = over
+		}
+		ctx = saga.WithEffects(saga.NewContext(ctx, saga.Info{Step: "a"}), broken{c.after})
 		_, err := saga.Once(ctx, "x", func(context.Context) (int, error) { return 1, c.err })
 		if !errors.Is(err, c.want) || saga.IsPutOff(err) != c.putOff || saga.IsUnknown(err) != c.unknown {
 			t.Errorf("%s: %v; put off: %v, unknown: %v", c.name, err, saga.IsPutOff(err), saga.IsUnknown(err))
