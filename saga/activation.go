@@ -212,7 +212,10 @@ func (a *Activation) Appended(now time.Time, revision uint64) Action {
 }
 
 // Conflicted takes that the log had moved on and the commit is not in it, or is already.
-func (a *Activation) Conflicted() Action { return a.load(Latest) }
+func (a *Activation) Conflicted() Action {
+	a.results = slices.DeleteFunc(a.results, func(r Result) bool { return r.Task.Kind.Asks() }) // nor could it answer then
+	return a.load(Latest)
+}
 
 // Ran takes the results of tasks: all that there are at the moment, so that they get into the log together, as far as a commit
 // has room for them.
@@ -266,8 +269,10 @@ func (a *Activation) StartFound(now time.Time, start *Start) Action {
 	return a.admitUnstarted(now, *start)
 }
 
-// load drops whatever was decided on the log as it was before.
+// load drops whatever was decided on the log as it was before, and what the state was asked and has answered: it may be another.
+// What handlers have done is kept.
 func (a *Activation) load(c Consistency) Action {
+	a.results = slices.DeleteFunc(a.results, func(r Result) bool { return r.Task.Kind.Asks() && r.Err == nil })
 	a.events, a.size, a.taken, a.poke = nil, 0, 0, ""
 	a.opening, a.refused, a.stands, a.verdict = false, false, false, nil
 	a.level = c

@@ -391,11 +391,12 @@ func (a *Activation) orderRetry(cmd Retry) (Event, error) {
 // late and this delivery takes over, provided it is the newer one. Otherwise the command is done.
 func (a *Activation) reclaim(now time.Time) Action {
 	switch {
-	case a.in.Parked:
-		// The delivery before this one may have died between its commit and the timers that belong to it.
-		return Action{Do: ActAck, Rearm: maps.Clone(a.in.Timers)}
-	case a.in.Ended() || a.in.Owner.Command != a.me.Command:
+	case a.in.Ended():
 		return a.ack()
+	case a.in.Parked, a.in.Owner.Command != a.me.Command:
+		// The delivery before this one may have died between its commit and the timers that belong to it. Whoever has woken the
+		// saga since takes those that it has for set.
+		return Action{Do: ActAck, Rearm: maps.Clone(a.in.Timers)}
 	case a.in.Owner.isCopyOf(a.me):
 		return a.ack() // the other copy is delivered again for as long as the saga runs, and stands for both
 	case a.in.Owner.Delivery >= a.me.Delivery:
