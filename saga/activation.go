@@ -171,10 +171,16 @@ func (a *Activation) Loaded(now time.Time, log Log) Action {
 	for _, c := range log.Commits[min(1, len(log.Commits)):] {
 		a.tail += eventsSize(c.Events)
 	}
-	if in.Owner == a.me {
+	switch {
+	case in.Owner != a.me:
+		return a.admit(now)
+	case a.level != Latest:
+		// A delivery that the server has forgotten comes again under the same count: the activation of the first may have ended,
+		// which a replica need not show.
+		return a.load(Latest)
+	default:
 		return a.resume(now)
 	}
-	return a.admit(now)
 }
 
 // Unreadable takes the error of a load that found the log, but could not read it: an [*UnknownError] leaves
