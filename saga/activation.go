@@ -383,7 +383,7 @@ func (a *Activation) next(now time.Time, w *walk) Action {
 func (a *Activation) park(now, wake time.Time, waits string) Action {
 	a.cancelTimers(now, wake)
 	if !wake.IsZero() && len(a.in.Timers) == 0 {
-		a.record(now, TimerSet{Name: a.timerName(), At: wake, Step: waits})
+		a.record(now, TimerSet{Name: a.timerName(wake), At: wake, Step: waits})
 	}
 	a.record(now, SagaParked{})
 	return a.append(now)
@@ -519,10 +519,11 @@ func (a *Activation) snapshotDue() bool {
 // smallSnapshot is how large a snapshot is, in bytes, that is always worth it.
 const smallSnapshot = 16 << 10
 
-// timerName gives a name that no other commit can use: it bears the version that the commit will have, and the
-// activation, since two may compete for a version.
-func (a *Activation) timerName() string {
-	who := uuid.NewSHA1(timerSpace, fmt.Appendf(nil, "%s\x00%s\x00%d", a.me.Worker, a.me.Command, a.me.Delivery))
+// timerName gives a name that no other timer can have: it bears the version that the commit will have; the activation, since
+// two may compete for a version; and the time, since an activation whose commit met a conflict may set another, while the
+// schedule of the first is on the server and fires.
+func (a *Activation) timerName(at time.Time) string {
+	who := uuid.NewSHA1(timerSpace, fmt.Appendf(nil, "%s\x00%s\x00%d\x00%d", a.me.Worker, a.me.Command, a.me.Delivery, at.UnixNano()))
 	return fmt.Sprintf("wake-%d-%x", a.in.Version+1, who[:6])
 }
 

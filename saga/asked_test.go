@@ -2,7 +2,6 @@ package saga
 
 import (
 	"context"
-	"maps"
 	"testing"
 	"time"
 )
@@ -44,25 +43,5 @@ func TestTheStateIsAskedAgainAfterAConflict(t *testing.T) {
 	again := a.Loaded(now, Log{Revision: 2, Commits: []Commit{*first.Commit, skipped}})
 	if again.Do != ActAsk || string(again.State.JSON()) != `{"One":true,"Two":false}` {
 		t.Errorf("the action is %v on %s, want the question again, on what the first step left", again.Do, again.State.JSON())
-	}
-}
-
-// The delivery that set a timer may have died in between, and the saga been woken since by another command, whose activation takes
-// the timer for set.
-func TestTimersAreSetAgainWhoeverHasWokenTheSaga(t *testing.T) {
-	a := NewActivation(ActivationConfig{Worker: "w", Plan: func(string, int) *Plan { return threeSteps(t) }},
-		Delivery{Key: Key{"d", "one"}, Command: Start{Run: "r", Definition: 1}, Count: 2})
-	timer := TimerSet{Name: "wake-1", At: time.Now().Add(time.Hour), Step: "a"}
-	log := Log{Revision: 2, Commits: []Commit{
-		{Version: 1, By: Owner{Worker: "v", Command: "r", Delivery: 1}, Events: []Event{SagaStarted{Run: "r", Definition: 1}, timer, SagaParked{}}},
-		{Version: 2, By: Owner{Worker: "u", Command: "x", Delivery: 1}, Events: []Event{CancelRequested{ID: "x"}}},
-	}}
-	action := a.Begin(time.Now())
-	for action.Do == ActLoad {
-		action = a.Loaded(time.Now(), log)
-	}
-	want := map[string]PendingTimer{"wake-1": {At: timer.At, Version: 1, Step: "a"}}
-	if action.Do != ActAck || !maps.Equal(action.Rearm, want) {
-		t.Errorf("the action is %v with %v, want an acknowledgement with %v", action.Do, action.Rearm, want)
 	}
 }
