@@ -71,8 +71,13 @@ func (s source) Feeds(ctx context.Context, prefix string) ([]string, error) {
 	return s.ns.Feeds(ctx, prefix)
 }
 
-func (s source) Lag(ctx context.Context, stream, feed string) (uint64, error) {
-	return s.ns.FeedLag(ctx, stream, feed)
+func (s source) Progress(ctx context.Context, stream, feed string) (projections.Progress, error) {
+	p, err := s.ns.FeedProgress(ctx, stream, feed)
+	return projections.Progress(p), err
+}
+
+func (s source) Last(ctx context.Context, stream string) (uint64, error) {
+	return s.ns.LastSequence(ctx, stream)
 }
 
 func (s source) Records(ctx context.Context, key saga.Key) ([]projections.Record, error) {

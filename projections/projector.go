@@ -192,8 +192,14 @@ type supervision struct {
 	streams  string // of all of them
 	epochAt  time.Time
 	sweepFor Generations // what was left over beside these is removed
-	closing  string      // the generation that was close at the last looks
-	looks    uint64      // how many they were
+	closing  closing
+}
+
+// closing is what is known of a generation under construction.
+type closing struct {
+	generation string
+	upTo       map[string]uint64 // where the streams stood when it was looked at first
+	looks      uint64            // at which it was close
 }
 
 // epochEvery is how often the streams are asked whether they are still the same.
@@ -287,38 +293,46 @@ func (s *supervision) follow(ctx context.Context, running map[follower]*followin
 }
 
 // A generation takes the place of another when it is as far. Both follow streams that may not rest, so it may be behind
-// by a little more at each look at which it is close; with nothing in its way it has to be close.
+// by a little more at each look at which it is close. With nothing in its way it has to be close, and to have all that there
+// was when it was begun.
 const (
-	closeBy   = 100 // records of a stream
-	eachLook  = 2   // records of a stream
-	closeMost = 1000
+	eachLook  = 2    // records of a stream
+	closeMost = 1000 // records of a stream
 )
 
 // finish switches to the generation under construction, when it has caught up.
 func (s *supervision) finish(ctx context.Context, g Generations) (Generations, error) {
 	p := s.p
-	if s.closing != g.Next {
-		s.closing, s.looks = g.Next, 0
+	if s.closing.generation != g.Next {
+		upTo := map[string]uint64{}
+		for _, stream := range p.conf.Source.Streams() {
+			last, err := p.conf.Source.Last(ctx, stream)
+			if err != nil {
+				return g, err
+			}
+			upTo[stream] = last
+		}
+		s.closing = closing{generation: g.Next, upTo: upTo}
 	}
 	ready := true
 	for _, stream := range p.conf.Source.Streams() {
-		lag, err := p.conf.Source.Lag(ctx, stream, p.kind.feeds+g.Next)
-		if err != nil || lag > closeMost {
+		next, err := p.conf.Source.Progress(ctx, stream, p.kind.feeds+g.Next)
+		if err != nil || next.Lag > closeMost {
 			return g, nil //nolint:nilerr // it has not been begun, or cannot be asked: not yet
 		}
-		allowed := uint64(closeBy)
+		whole := next.Lag == 0 || next.Acked >= s.closing.upTo[stream]
 		if g.Current != "" {
-			now, err := p.conf.Source.Lag(ctx, stream, p.kind.feeds+g.Current)
+			now, err := p.conf.Source.Progress(ctx, stream, p.kind.feeds+g.Current)
 			switch {
 			case err == nil:
-				allowed = min(now, closeMost) + eachLook*s.looks
+				whole = next.Lag <= min(now.Lag, closeMost)+eachLook*s.closing.looks
 			case g.currentForm == p.kind.form:
 				return g, nil // not yet; one of an older form nobody may be following any more
 			}
 		}
-		ready = ready && lag <= allowed
+		ready = ready && whole
 	}
-	s.looks++
+	s.closing.looks++
 	if !ready {
 		return g, nil
 	}
@@ -351,7 +365,8 @@ func (s *supervision) clean(ctx context.Context, g Generations) error {
 
 // Lag gives how many records of a stream a generation of the read models does not have yet.
 func Lag(ctx context.Context, source Source, stream, generation string) (uint64, error) {
-	return source.Lag(ctx, stream, feedPrefix+generation)
+	p, err := source.Progress(ctx, stream, feedPrefix+generation)
+	return p.Lag, err
 }
 
 // following is a goroutine that follows one stream for one generation.
@@ -379,16 +394,19 @@ func (p *Projector) start(ctx context.Context, name follower) *following {
 	go func() {
 		defer close(f.done)
 		rest := followRest
+		var owed *setBackError // the last, until what is due after it has been asked for
 		for ctx.Err() == nil {
 			begun := time.Now()
-			err := p.conf.Source.Follow(ctx, name.stream, p.kind.feeds+name.generation, h)
+			err := p.answer(ctx, owed)
+			if err == nil {
+				owed = nil
+				err = p.conf.Source.Follow(ctx, name.stream, p.kind.feeds+name.generation, h)
+			}
 			if errors.Is(err, errGone) || ctx.Err() != nil {
 				break // the next look has it stopped
 			}
-			var moved *movedError
-			if errors.As(err, &moved) && moved.found < moved.expected {
+			if errors.As(err, &owed) {
 				p.conf.Logger.Warn("Redis has lost writes; the stream is read again from there", "error", err)
-				p.lost(ctx, moved)
 			} else {
 				p.conf.Logger.Warn(p.kind.what+" wait", "stream", name.stream, "error", err)
 			}
@@ -410,13 +428,13 @@ func (p *Projector) start(ctx context.Context, name follower) *following {
 // models are built anew, and stale ones are read meanwhile.
 const lostMost = 100_000
 
-func (p *Projector) lost(ctx context.Context, moved *movedError) {
-	if moved.expected-moved.found <= p.conf.lostMost {
-		return
+// answer asks for a rebuild where Redis was set back too far.
+func (p *Projector) answer(ctx context.Context, back *setBackError) error {
+	if back == nil || back.lost <= p.conf.lostMost {
+		return nil
 	}
-	if _, err := rebuildAt(ctx, p.conf.client(), p.kind.marker, p.conf.Source.Namespace(), "Redis was set back", ""); err != nil {
-		p.conf.Logger.Warn("asking for a rebuild", "error", err)
-	}
+	_, err := rebuildAt(ctx, p.conf.client(), p.kind.marker, p.conf.Source.Namespace(), "Redis was set back", "")
+	return err
 }
 
 // tell takes note of a batch that was written.
@@ -495,13 +513,13 @@ func (p *Projector) lags(ctx context.Context) map[follower]uint64 {
 	lags := map[follower]uint64{}
 	for f := range followed {
 		asking.Go(func() {
-			n, err := p.conf.Source.Lag(ctx, f.stream, p.kind.feeds+f.generation)
+			progress, err := p.conf.Source.Progress(ctx, f.stream, p.kind.feeds+f.generation)
 			if err != nil {
 				return
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			lags[f] = n
+			lags[f] = progress.Lag
 		})
 	}
 	asking.Wait()

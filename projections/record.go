@@ -41,6 +41,12 @@ type Handler interface {
 	Apply(ctx context.Context, batch Batch) error
 }
 
+// Progress is how far a feed has come with a stream.
+type Progress struct {
+	Acked uint64 // the stream's sequence up to which everything was handed over and acknowledged
+	Lag   uint64 // how many messages come after that
+}
+
 // Source is the sagas' streams, as a projector reads them. Package engine has the implementation.
 type Source interface {
 	// Namespace is the name of the set of sagas.
@@ -54,8 +60,10 @@ type Source interface {
 	// Follow reads a stream until ctx ends or the handler fails, whose error it returns. Any number of members may
 	// follow it as one feed; one of them is active, and when it falls silent another takes over within a second.
 	Follow(ctx context.Context, stream, feed string, h Handler) error
-	// Lag gives how many records of a stream a feed has not handed over and had acknowledged.
-	Lag(ctx context.Context, stream, feed string) (uint64, error)
+	// Progress tells how far a feed has come with a stream.
+	Progress(ctx context.Context, stream, feed string) (Progress, error)
+	// Last gives the sequence of the last message that a stream has taken.
+	Last(ctx context.Context, stream string) (uint64, error)
 	// Feeds gives the names of the feeds that begin with prefix.
 	Feeds(ctx context.Context, prefix string) ([]string, error)
 	// EndFeed forgets a feed.

@@ -218,7 +218,7 @@ type logger interface {
 
 func (w *viewWriter) prefix() string { return viewPrefix(w.namespace, w.view.Name, w.generation) }
 
-// Begin reads how far the stream was read.
+// Begin reads how far the stream was read. The error is a [setBackError], once, where that is less far than it was.
 func (w *viewWriter) Begin(ctx context.Context) (uint64, error) {
 	g, err := generationsAt(ctx, w.rdb, viewMarker(w.namespace, w.view.Name))
 	if err != nil {
@@ -227,8 +227,15 @@ func (w *viewWriter) Begin(ctx context.Context) (uint64, error) {
 	if w.generation != g.Current && w.generation != g.Next {
 		return 0, errGone
 	}
-	w.at, err = w.position(ctx)
-	return w.at, err
+	at, err := w.position(ctx)
+	if err != nil {
+		return 0, err
+	}
+	was := w.at
+	if w.at = at; at < was {
+		return 0, &setBackError{w.stream, was - at}
+	}
+	return at, nil
 }
 
 // position reads how far the stream was read.

@@ -33,7 +33,8 @@ func ViewGenerations(ctx context.Context, rdb redis.UniversalClient, namespace, 
 
 // ViewLag gives how many records of a stream a generation of a view does not have yet; see [Lag].
 func ViewLag(ctx context.Context, source Source, stream, name, generation string) (uint64, error) {
-	return source.Lag(ctx, stream, viewFeeds+name+"-"+generation)
+	p, err := source.Progress(ctx, stream, viewFeeds+name+"-"+generation)
+	return p.Lag, err
 }
 
 // ViewPoisoned gives the events of which a view's writes could not be read or carried out, the first ones first, at most limit.

@@ -39,7 +39,7 @@ type writer struct {
 	noted    time.Time // when it was noted that the stream is being read
 }
 
-// Begin reads how far the stream was read.
+// Begin reads how far the stream was read. The error is a [setBackError], once, where that is less far than it was.
 func (w *writer) Begin(ctx context.Context) (uint64, error) {
 	g, err := generations(ctx, w.rdb, w.namespace)
 	if err != nil {
@@ -51,15 +51,23 @@ func (w *writer) Begin(ctx context.Context) (uint64, error) {
 	if err := w.missed(ctx); err != nil {
 		return 0, err
 	}
-	w.known = recent{}
-	if w.at, err = w.positions(ctx); err != nil {
+	at, err := w.positions(ctx)
+	if err != nil {
 		return 0, err
 	}
-	after, first := uint64(0), true
-	for _, at := range w.at {
+	was := w.at
+	w.at, w.known = at, recent{}
+	after, first, lost := uint64(0), true, uint64(0)
+	for s, at := range w.at {
 		if first || at < after {
 			after, first = at, false
 		}
+		if at < was[s] {
+			lost = max(lost, was[s]-at)
+		}
+	}
+	if lost > 0 {
+		return 0, &setBackError{w.stream, lost}
 	}
 	return after, nil
 }
@@ -86,8 +94,7 @@ func (w *writer) positions(ctx context.Context) (map[shard.Shard]uint64, error) 
 	return positions, nil
 }
 
-// stands reports, with a [movedError], that Redis does not have what was written into it: it was set back or wiped, or has
-// failed over to a replica that was behind.
+// stands reports, with a [movedError], that Redis does not have what was written into it.
 func (w *writer) stands(ctx context.Context) error {
 	positions, err := w.positions(ctx)
 	if err != nil {
@@ -156,7 +163,7 @@ func (w *writer) Apply(ctx context.Context, b Batch) error {
 	}
 	err := w.apply(ctx, b)
 	for try := 1; errors.Is(err, errChanged) && try < rereads; try++ {
-		if err = w.beginAgain(ctx); err == nil {
+		if _, err = w.Begin(ctx); err == nil {
 			err = w.apply(ctx, b)
 		}
 	}
@@ -165,20 +172,6 @@ func (w *writer) Apply(ctx context.Context, b Batch) error {
 	}
 	w.told(b.Pending, len(b.Records), b.Records[len(b.Records)-1].Time)
 	return w.note(ctx)
-}
-
-// beginAgain reads anew what a batch is written into. What was lost of it is before the batch: then the error is a [movedError].
-func (w *writer) beginAgain(ctx context.Context) error {
-	before := w.at
-	if _, err := w.Begin(ctx); err != nil {
-		return err
-	}
-	for s, at := range w.at {
-		if at < before[s] {
-			return &movedError{stream: w.stream, shard: s, expected: before[s], found: at}
-		}
-	}
-	return nil
 }
 
 // fold is what becomes of one saga in a batch.

@@ -140,18 +140,36 @@ func (n *Namespace) Feeds(ctx context.Context, prefix string) ([]string, error) 
 	return names, nil
 }
 
-// FeedLag gives how many records of a stream a feed has not handed over and had acknowledged. The error is
-// [ErrNotFound] where it has no consumer.
-func (n *Namespace) FeedLag(ctx context.Context, stream, name string) (uint64, error) {
+// FeedProgress is how far a feed has come with a stream.
+type FeedProgress struct {
+	Acked uint64 // the stream's sequence up to which everything was handed over and acknowledged
+	Lag   uint64 // how many messages come after that
+}
+
+// FeedProgress tells how far a feed has come with a stream. The error is [ErrNotFound] where it has no consumer.
+func (n *Namespace) FeedProgress(ctx context.Context, stream, name string) (FeedProgress, error) {
 	c, err := n.js.Consumer(ctx, stream, name)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return 0, fmt.Errorf("stream %s: consumer %s: %w", stream, name, ErrNotFound)
+		err = ErrNotFound
 	}
 	if err != nil {
-		return 0, fmt.Errorf("stream %s: consumer %s: %w", stream, name, err)
+		return FeedProgress{}, fmt.Errorf("stream %s: consumer %s: %w", stream, name, err)
 	}
 	info := c.CachedInfo()
-	return info.NumPending + uint64(max(info.NumAckPending, 0)), nil
+	return FeedProgress{Acked: info.AckFloor.Stream, Lag: info.NumPending + uint64(max(info.NumAckPending, 0))}, nil
+}
+
+// LastSequence gives the sequence of the last message that a stream has taken. The error is [ErrNotFound] where there is no
+// such stream.
+func (n *Namespace) LastSequence(ctx context.Context, stream string) (uint64, error) {
+	s, err := n.js.Stream(ctx, stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return 0, fmt.Errorf("stream %s: %w", stream, err)
+	}
+	return s.CachedInfo().State.LastSeq, nil
 }
 
 // handlerError is what a handler returned.
