@@ -15,6 +15,7 @@ import (
 )
 
 func TestAParentIsToldOfTheEndOfAChildWhoseStateCannotBeSent(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := serve(t, 0, server.Options{StoreDir: dir})
 	f := &fleet{t, testutil.Connect(t, s, engine.ConnectOptions()...)}

@@ -17,6 +17,7 @@ import (
 func shardOf(definition, id string) string { return shard.Of(definition, id).String() }
 
 func TestAWorkerOfOneSlotServesEveryStream(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	def := threeSteps(t, does("hotel"), saga.RetryPolicy{})
 	f.engine(engine.Config{Slots: 1}, def)

@@ -74,6 +74,7 @@ func TestAnEngineWhoseConnectionIsClosedEndsAndSaysSo(t *testing.T) {
 
 // A server that is reconfigured, or whose accounts are not there yet, refuses credentials that are right again a moment later.
 func TestAWorkerOutlivesTheRefusalOfItsCredentials(t *testing.T) {
+	t.Parallel()
 	o := server.Options{StoreDir: t.TempDir(), Username: "worker", Password: "right"}
 	s := serve(t, 0, o)
 	refusals := make(chan struct{}, 100)

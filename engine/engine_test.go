@@ -49,6 +49,7 @@ func TestAPermanentFailureUndoesWhatWasDone(t *testing.T) {
 }
 
 func TestAShortRestIsSatOutAndALongOneParks(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		park   time.Duration
@@ -182,6 +183,7 @@ func TestAStateThatCannotBeEncodedFailsItsStep(t *testing.T) {
 }
 
 func TestAVersionThatNoWorkerKnowsWaitsForOneThatDoes(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	v1, err := saga.Define("trip", 1, saga.Step("a", does("one")))
 	if err != nil {

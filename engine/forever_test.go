@@ -19,6 +19,7 @@ type meter struct {
 }
 
 func TestALoopWithoutAnEndStaysBounded(t *testing.T) {
+	t.Parallel()
 	const keep, readings = 130, 600
 	nc := testutil.Connect(t, testutil.NATS(t), engine.ConnectOptions()...)
 	f := &fleet{t, nc}

@@ -189,6 +189,7 @@ func brisk(t *testing.T, s *testutil.RedisServer) *redis.Client {
 
 // Sagas that need Redis wait for it in nobody's way: they have no slot, however few slots there are.
 func TestGuardedStepsThatWaitForRedisKeepNobodyFromRunning(t *testing.T) {
+	t.Parallel()
 	const slots, waiting, others = 4, 20, 200
 	for name, how := range away {
 		t.Run(name, func(t *testing.T) {
@@ -246,6 +247,7 @@ func TestGuardedStepsThatWaitForRedisKeepNobodyFromRunning(t *testing.T) {
 
 // The step may have one attempt, or ten, as by default: those that Redis has spoilt are none of them.
 func TestAnAttemptThatFailsForItsRedisDoesNotCount(t *testing.T) {
+	t.Parallel()
 	for name, how := range away {
 		t.Run(name, func(t *testing.T) {
 			f := newFleet(t)

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"flag"
 	"log/slog"
 	"os"
 	"testing"
@@ -15,6 +16,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "4"); err != nil { // those that are parallel wait more than they compute
+		panic(err)
+	}
 	os.Exit(testutil.Main(testutil.NoLeaks(m.Run), map[string]testutil.Role{
 		"order-worker": orderWorker, "burner": burner, "purger": purger,
 	}))

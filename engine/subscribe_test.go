@@ -155,6 +155,7 @@ func TestACommitThatCannotBeReadEndsNoSubscription(t *testing.T) {
 }
 
 func TestASubscriptionOutlivesTheServer(t *testing.T) {
+	t.Parallel()
 	server := testutil.StartServerProcess(t, t.TempDir())
 	f := &fleet{t: t, nc: testutil.Connect(t, server, engine.ConnectOptions()...)}
 	def := threeSteps(t, does("hotel"), saga.RetryPolicy{})

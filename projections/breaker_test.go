@@ -137,6 +137,7 @@ func (c *tried) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 
 // A worker's breaker is for what the worker does, whatever of it fails; the user's client is as it was.
 func TestAWorkerStopsCallingARedisThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
 	f := newFrail(t)
 	var calls tried
 	f.rdb.AddHook(&calls)

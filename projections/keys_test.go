@@ -144,6 +144,7 @@ func eachNode(t *testing.T, rdb redis.UniversalClient, f func(ctx context.Contex
 }
 
 func TestTheDocumentedUserMayDoAllThatIsNeededAndNoMore(t *testing.T) {
+	t.Parallel()
 	for name, kind := range documented {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

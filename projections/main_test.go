@@ -2,6 +2,7 @@ package projections_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -20,6 +21,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "4"); err != nil { // those that are parallel wait more than they compute
+		panic(err)
+	}
 	logging.Disable() // of connections that tests break on purpose
 	os.Exit(testutil.Main(testutil.NoLeaks(m.Run), map[string]testutil.Role{"projector": projectorRole}))
 }

@@ -108,6 +108,7 @@ func TestReadModelsFollowWhatIsPurgedAndWhatComesBack(t *testing.T) {
 }
 
 func TestReadModelsThatSleptThroughPurgesAreBuiltAnew(t *testing.T) {
+	t.Parallel()
 	const sagas, failed = 30, 3
 	s := newSite(t)
 	s.worker()

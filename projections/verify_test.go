@@ -175,6 +175,7 @@ func TestReadModelsOfOtherStreamsAreReplaced(t *testing.T) {
 }
 
 func TestARedisThatLostItsLastWritesIsReadUpAgain(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.worker()
 	s.projector()
@@ -199,6 +200,7 @@ func TestARedisThatLostItsLastWritesIsReadUpAgain(t *testing.T) {
 }
 
 func TestAKilledProjectorLeavesNoDifference(t *testing.T) {
+	t.Parallel()
 	kills, sagas := 3, int64(1000)
 	if long {
 		kills, sagas = 20, 20_000
