@@ -62,9 +62,7 @@ func (f *frail) lead(to *testutil.RedisServer) { f.at.Store(to.Address()) }
 // order gives a server an order that it must obey.
 func (f *frail) order(s *testutil.RedisServer, args ...any) {
 	f.t.Helper()
-	if err := s.Client(f.t).Do(f.t.Context(), args...).Err(); err != nil {
-		f.t.Fatal(args, err)
-	}
+	obeys(f.t, s.Client(f.t), args...)
 }
 
 // failure is a way for a Redis to fail.
@@ -134,10 +132,7 @@ var failures = []failure{
 			f.must(err)
 			f.order(f.server, "CONFIG", "SET", "repl-diskless-sync-delay", "0")
 			f.order(f.replica, "REPLICAOF", host, port)
-			eventually(f.t, "the replica is in step", func() bool {
-				n, err := f.server.Client(f.t).Wait(f.t.Context(), 1, time.Second).Result()
-				return err == nil && n == 1
-			})
+			inStep(f.t, f.server.Client(f.t))
 			f.order(f.replica, "REPLICAOF", "NO", "ONE") // what comes from here on is lost
 		},
 		begin: func(f *frail) { f.lead(f.replica); f.server.Kill() },

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -214,6 +216,37 @@ func clusterStands(info string, nodes int) bool {
 		_, _ = fmt.Sscanf(line, "cluster_known_nodes:%d", &known)
 	}
 	return state == "ok" && known == nodes
+}
+
+// RedisSentinel starts a Sentinel that watches a server and its replicas, under the name "mymaster", and gives its address. It
+// takes a server that has been silent for half a second for dead, and has a replica take its place. It runs until the test ends.
+func RedisSentinel(t testing.TB, master *RedisServer) (address string) {
+	t.Helper()
+	port, err := freePort(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf := filepath.Join(t.TempDir(), "sentinel.conf") // it keeps there what it learns
+	text := fmt.Sprintf("bind 127.0.0.1\nport %d\nsentinel monitor mymaster 127.0.0.1 %d 1\n"+
+		"sentinel down-after-milliseconds mymaster 500\nsentinel failover-timeout mymaster 2000\n", port, master.conf.Port)
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "redis-server", conf, "--sentinel")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	address = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	ctx, cancel := context.WithTimeout(t.Context(), redisPatience)
+	defer cancel()
+	if err := answers(ctx, address); err != nil {
+		t.Fatalf("testutil: sentinel at %s: %v", address, err)
+	}
+	return address
 }
 
 // MiniRedis starts a Redis that lives in this process: for what needs none installed, and for time that a test moves. It

@@ -8,11 +8,9 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"fmt"
 	"math/big"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -47,26 +45,7 @@ func TestRedisIsReachedByItsURL(t *testing.T) {
 }
 
 func TestRedisIsReachedBySentinels(t *testing.T) {
-	master := testutil.Redis(t)
-	host, port, err := net.SplitHostPort(master.Address())
-	if err != nil {
-		t.Fatal(err)
-	}
-	conf := filepath.Join(t.TempDir(), "sentinel.conf")
-	text := fmt.Sprintf("sentinel monitor mymaster %s %s 1\n", host, port)
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	sentinel := freePort(t)
-	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "redis-server", conf, "--sentinel", "--port", sentinel, "--bind", "127.0.0.1")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	reaches(t, "redis://127.0.0.1:"+sentinel+"?master_name=mymaster")
+	reaches(t, "redis://"+testutil.RedisSentinel(t, testutil.Redis(t))+"?master_name=mymaster")
 }
 
 func TestRedisIsReachedOverTLSByAUser(t *testing.T) {
