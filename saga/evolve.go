@@ -191,6 +191,10 @@ func (in *Instance) exchange(event Event, at stamp) {
 // endChild takes note of how a child has ended.
 func (in *Instance) endChild(e ChildEnded) {
 	b := in.block(e.Step)
+	if b.Child == nil && in.Status == StatusTerminated { // the saga was terminated before it could take note of the start
+		b = in.change(e.Step)
+		b.Child = &ChildState{Ref: e.Ref}
+	}
 	if b.Child == nil || b.Child.Ref != e.Ref {
 		return
 	}

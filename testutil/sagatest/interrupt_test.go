@@ -171,15 +171,30 @@ func TestEveryConstructCanBePausedAtEveryCommit(t *testing.T) {
 	}
 }
 
-// A saga that is terminated at any moment does nothing more, and its children go their own way.
+// A saga that is terminated at any moment does nothing more, and its children go their own way. Taken back to where it was then, it
+// comes to an end like any other.
 func TestEveryConstructCanBeTerminatedAtEveryCommit(t *testing.T) {
 	t.Parallel()
 	for _, sc := range everyScenario() {
 		t.Run(sc.name, func(t *testing.T) {
 			sc.interrupted(t, func(_ *sagatest.Kit, s *sagatest.Saga[trip]) { s.Send(saga.Terminate{Order: s.Order()}) },
-				func(t *testing.T, when string, k *sagatest.Kit, _ *sagatest.Saga[trip]) {
+				func(t *testing.T, when string, k *sagatest.Kit, s *sagatest.Saga[trip]) {
 					t.Helper()
 					checkEnded(t, when, k)
+					in := s.Instance()
+					if in.Status != saga.StatusTerminated || sc.ordered { // a signal that came since does not count, and its id is known
+						return
+					}
+					was := in
+					for was.Ended() { // the ends of children may have come since
+						var err error
+						if was, err = k.At(s.Key, was.Version-1); err != nil {
+							t.Fatal(when, err)
+						}
+					}
+					s.Send(saga.Reset{Order: s.Order(), To: was.Version, Saga: was})
+					sc.finish(k, s)
+					checkEnded(t, when+", and taken back", k)
 				})
 		})
 	}

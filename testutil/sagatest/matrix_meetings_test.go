@@ -94,7 +94,7 @@ func meetings() []scenario {
 		{name: "reminders until a signal comes", nodes: nodes{saga.Loop("l", less(1),
 			saga.Await("w", paid, takePayment).Timeout(time.Hour, saga.Step("remind", func(context.Context, *trip) error { return nil }))).Max(saga.Unlimited)},
 			play: func(k *sagatest.Kit, s *sagatest.Saga[trip]) {
-				k.Advance(150 * time.Minute)
+				k.Advance(140 * time.Minute) // once more after a reset: then, too, no wait ends near by, since a crash moves its end
 				sagatest.Signal(s, paid, 7)
 			}, want: saga.StatusCompleted, check: has("do remind#1", "do remind#2", "do w#3")},
 		{name: "within around a child that takes too long", child: kid, nodes: nodes{step("zero", c), saga.Within("w", time.Minute, saga.Child("c", kid, input))},

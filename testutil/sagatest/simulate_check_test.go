@@ -75,7 +75,7 @@ func (t *trial) checkLog(key saga.Key, want *saga.Instance) {
 			clear(taken) // what was there then is there again
 		}
 		for _, e := range c.Events {
-			if over && !reopens(e) && !records(e, whole.Status == saga.StatusStuck) {
+			if over && !reopens(e) && !records(e, whole.Status) {
 				t.fault("saga %s: version %d: %s after the end", key, c.Version, saga.EventName(e))
 			}
 			switch e := e.(type) {
@@ -127,13 +127,15 @@ func reopens(e saga.Event) bool {
 	}
 }
 
-// records reports whether an event does nothing but take note of what has come, for a saga that has ended or is stuck.
-func records(e saga.Event, stuck bool) bool {
+// records reports whether an event does nothing but take note of what has come, for a saga that has ended like this.
+func records(e saga.Event, ended saga.Status) bool {
 	switch e.(type) {
 	case saga.TimerCancelled, saga.CommandDismissed:
 		return true
-	case saga.SignalReceived, saga.ChildEnded:
-		return stuck
+	case saga.SignalReceived:
+		return ended == saga.StatusStuck
+	case saga.ChildEnded:
+		return ended == saga.StatusStuck || ended == saga.StatusTerminated
 	default:
 		return false
 	}

@@ -31,14 +31,14 @@ type trial struct {
 	text string
 	calm bool
 
-	hazard               float64 // how often something goes wrong
-	resets               int
-	wasReset, terminated map[saga.Key]bool
-	emitted              []saga.Emission // by the commits that were stored, in their order, each once
-	signals              int
-	orders               int
-	faults               []string
-	say                  func(format string, args ...any)
+	hazard   float64 // how often something goes wrong
+	resets   int
+	wasReset map[saga.Key]bool
+	emitted  []saga.Emission // by the commits that were stored, in their order, each once
+	signals  int
+	orders   int
+	faults   []string
+	say      func(format string, args ...any)
 }
 
 func newTrial(seed, schedule uint64, calm bool) *trial {
@@ -62,7 +62,7 @@ func newTrial(seed, schedule uint64, calm bool) *trial {
 	t.text = "parent:\n" + parent.text.String() + "kid:\n" + kid.text.String()
 	t.p = &participant{rng: t.rng, calm: calm, done: map[string]saga.Info{}, refused: map[string]bool{}}
 	t.w = newWorld(t.defs)
-	t.wasReset, t.terminated = map[saga.Key]bool{}, map[saga.Key]bool{}
+	t.wasReset = map[saga.Key]bool{}
 	t.w.choose = t.rng.IntN
 	t.w.call = t.call
 	t.hazard = []float64{0, 0.01, 0.05}[rng.IntN(3)]
@@ -187,10 +187,7 @@ func (t *trial) meddle() {
 	case 5:
 		w.send(key, saga.Resume{Order: o})
 	case 6:
-		if !t.wasReset[key] {
-			t.terminated[key] = true
-			w.send(key, saga.Terminate{Order: o})
-		}
+		w.send(key, saga.Terminate{Order: o})
 	default:
 		t.signal(key)
 	}
@@ -199,15 +196,14 @@ func (t *trial) meddle() {
 // maxResets is how often sagas are taken back in one trial.
 const maxResets = 3
 
-// reset takes a saga back to a version of its log, if it has one. One that is terminated stays so: it does not hear what its
-// children answer from then on, and would wait for it.
+// reset takes a saga back to a version of its log, if it has one.
 func (t *trial) reset(key saga.Key, o saga.Order) {
 	history, err := t.w.journal.History(context.Background(), key)
 	if err != nil {
 		t.fault("saga %s: %v", key, err)
 		return
 	}
-	if len(history) == 0 || t.resets == maxResets || t.terminated[key] {
+	if len(history) == 0 || t.resets == maxResets {
 		return
 	}
 	to := t.rng.IntN(len(history))

@@ -63,6 +63,10 @@ func (f *flow) childEvent(event saga.Event) {
 		f.checkInput(p, ref)
 	case saga.ChildEnded:
 		p, ok := f.locate(e.Step)
+		if ok && f.block(p).child == nil && f.status == saga.StatusTerminated {
+			ref := e.Ref
+			f.block(p).child = &ref // it was started as the saga was terminated
+		}
 		if !ok || f.block(p).child == nil || *f.block(p).child != e.Ref {
 			f.violate(PlanIsFollowed, "the child %v of %s ends, which was not started", e.Ref, e.Step)
 			return

@@ -170,8 +170,10 @@ func (sh *shadow) isNote(c *saga.Commit) bool {
 	switch c.Events[0].(type) {
 	case saga.CommandDismissed:
 		return sh.status != "" && len(c.Events) == 1
-	case saga.SignalReceived, saga.ChildEnded:
+	case saga.SignalReceived:
 		return sh.status == saga.StatusStuck && len(c.Events) == 1
+	case saga.ChildEnded:
+		return (sh.status == saga.StatusStuck || sh.status == saga.StatusTerminated) && len(c.Events) == 1
 	default:
 		return false
 	}
