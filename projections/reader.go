@@ -312,9 +312,11 @@ type walkedIndex struct {
 	whole  bool    // everything was read
 }
 
-// The first read of each index is short: a page is spread over the shards, and few have more than these of it.
+// The first read of each index is short: a page is spread over the shards, and few have more than these of it; unless sagas
+// have to be passed over that the query does not want. Each further read is a round trip.
 const (
-	firstChunk = 2
+	firstChunk = 3
+	vagueChunk = 8
 	mostChunk  = 512
 )
 
@@ -322,12 +324,16 @@ func (m *models) walk(q *Query, after *place) *walk {
 	o, low, high := q.bounds()
 	w := &walk{m: m, order: o, down: !q.Ascending, low: low, high: high, after: after}
 	w.heads.down = w.down
-	names, _ := q.indexes()
+	names, exact := q.indexes()
+	first := firstChunk
+	if !exact {
+		first = vagueChunk
+	}
 	for s := range shard.Count {
 		for _, name := range names {
 			w.all = append(w.all, &walkedIndex{
 				key: m.keys.prefix(shard.Shard(s)) + string(o) + name, last: after,
-				chunk: firstChunk + 2*q.Limit/(shard.Count*len(names)),
+				chunk: first + 2*q.Limit/(shard.Count*len(names)),
 			})
 		}
 	}
