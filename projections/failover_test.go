@@ -118,27 +118,16 @@ func TestAReplicaTakesThePlaceOfAKilledServer(t *testing.T) {
 			def := careful(done)
 			s.workerOf(engine.Config{Redis: rdb}, s.def, def)
 			s.view(perCustomer(1))
-			guarded := engine.For(s.client, def)
-			begin := func(from, to int) {
-				for i := from; i < to; i++ {
-					if _, err := guarded.Start(t.Context(), fmt.Sprint("c-", i), order{}); err != nil {
-						t.Fatal(err)
-					}
-				}
-			}
+			guarded := s.guarded(def)
 			l := s.load(8, 0, 20*time.Millisecond)
-			begin(0, 10)
+			guarded.begin(0, 10)
 			s.ended(50)
 			s.hasView()
 			kill()
-			begin(10, 30)
+			guarded.begin(10, 30)
 			at := l.ended.Load()
 			eventually(t, "sagas go on meanwhile", func() bool { return l.ended.Load() >= at+50 })
-			for i := range 30 {
-				if _, err := guarded.Wait(t.Context(), fmt.Sprint("c-", i)); err != nil {
-					t.Fatal(err)
-				}
-			}
+			guarded.ended(30)
 			done.happened(t, 60)
 			n := l.end()
 			s.caughtUp()

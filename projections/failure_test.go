@@ -209,6 +209,36 @@ func careful(e *effects) *saga.Definition[order] {
 	))
 }
 
+// guardedSagas starts those of careful.
+type guardedSagas struct {
+	engine.Sagas[order]
+	t testing.TB
+}
+
+func (s *site) guarded(def *saga.Definition[order]) guardedSagas {
+	return guardedSagas{engine.For(s.client, def), s.t}
+}
+
+// begin starts the sagas of these numbers, the last not included.
+func (g guardedSagas) begin(from, to int) {
+	g.t.Helper()
+	for i := from; i < to; i++ {
+		if _, err := g.Start(g.t.Context(), fmt.Sprint("c-", i), order{}); err != nil {
+			g.t.Fatal(err)
+		}
+	}
+}
+
+// ended returns when the first so many have completed.
+func (g guardedSagas) ended(n int) {
+	g.t.Helper()
+	for i := range n {
+		if in, err := g.Wait(g.t.Context(), fmt.Sprint("c-", i)); err != nil || in.Status != saga.StatusCompleted {
+			g.t.Fatal(in, err)
+		}
+	}
+}
+
 func TestWhateverHappensToRedis(t *testing.T) {
 	t.Parallel()
 	for _, how := range failures {
@@ -226,23 +256,15 @@ func redisFails(t *testing.T, how failure) {
 	def := careful(done)
 	s := f.site(def)
 	s.view(perCustomer(1))
-	carefully := engine.For(s.client, def)
-	begin := func(from, to int) {
-		t.Helper()
-		for i := from; i < to; i++ {
-			if _, err := carefully.Start(t.Context(), fmt.Sprint("c-", i), order{}); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	guarded := s.guarded(def)
 	l := s.load(16, 0, 50*time.Millisecond)
-	begin(0, 5)
+	guarded.begin(0, 5)
 	s.ended(25)
 	s.known("early")
 	if how.prepare != nil {
 		how.prepare(f)
 	}
-	begin(5, 10)
+	guarded.begin(5, 10)
 	s.ended(l.ended.Load() + 20)
 	s.hasView()
 	late := s.known("late")
@@ -253,18 +275,14 @@ func redisFails(t *testing.T, how failure) {
 		s.afterwards(how, seen, late)
 	}
 	s.meanwhile(how)
-	begin(10, 15)
+	guarded.begin(10, 15)
 	// Sagas that need no Redis go on in any case; those that do wait, and lose nothing.
 	before := l.ended.Load()
 	eventually(t, "sagas go on", func() bool { return l.ended.Load() >= before+100 })
 	if how.end != nil {
 		how.end(f)
 	}
-	for i := range 15 {
-		if in, err := carefully.Wait(t.Context(), fmt.Sprint("c-", i)); err != nil || in.Status != saga.StatusCompleted {
-			t.Fatal(in, err)
-		}
-	}
+	guarded.ended(15)
 	if how.forgets {
 		done.happened(t, 30)
 	} else {

@@ -1,12 +1,10 @@
 package projections_test
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
 	"github.com/jetsaga/jetsaga/engine"
-	"github.com/jetsaga/jetsaga/saga"
 	"github.com/jetsaga/jetsaga/testutil"
 )
 
@@ -31,21 +29,14 @@ func TestSagasGoOnWhileRedisIsAway(t *testing.T) {
 			done := &effects{done: map[string]int{}}
 			def := careful(done)
 			s.workerOf(engine.Config{Redis: s.rdb, NoProjector: test.noProjector}, s.def, def)
-			guarded := engine.For(s.client, def)
-			start := func(ids ...int) {
-				for _, i := range ids {
-					if _, err := guarded.Start(t.Context(), fmt.Sprint("c-", i), order{}); err != nil {
-						t.Fatal(err)
-					}
-				}
-			}
+			guarded := s.guarded(def)
 			l := s.load(32, 1000, 0)
 			eventually(t, "the load", func() bool { return l.ended.Load() >= 500 })
-			start(0, 1)
+			guarded.begin(0, 2)
 			whole := l.rate(test.whole)
 
 			s.redis.Kill()
-			start(2, 3) // they wait beside
+			guarded.begin(2, 4) // they wait beside
 			gone := l.rate(test.gone)
 			if err := s.redis.Start(t.Context()); err != nil {
 				t.Fatal(err)
@@ -54,7 +45,7 @@ func TestSagasGoOnWhileRedisIsAway(t *testing.T) {
 			if err := s.redis.Stop(); err != nil {
 				t.Fatal(err)
 			}
-			start(4, 5)
+			guarded.begin(4, 6)
 			stopped := l.rate(test.stopped)
 			if err := s.redis.Continue(); err != nil {
 				t.Fatal(err)
@@ -65,11 +56,7 @@ func TestSagasGoOnWhileRedisIsAway(t *testing.T) {
 				t.Errorf("%.0f sagas a second end while Redis is gone, %.0f while it does not answer, %.0f with it", gone, stopped, whole)
 			}
 			const careful = 6
-			for i := range careful {
-				if in, err := guarded.Wait(t.Context(), fmt.Sprint("c-", i)); err != nil || in.Status != saga.StatusCompleted {
-					t.Fatal(in, err)
-				}
-			}
+			guarded.ended(careful)
 			done.once(t, 2*careful)
 			n := l.end() + careful
 			if !test.noProjector {
