@@ -115,15 +115,18 @@ func (a *Activation) wakeUp(now time.Time, event Event) Action {
 }
 
 func (a *Activation) admitCancel(now time.Time, run string, event CancelRequested) Action {
+	late := a.in.Cancel != nil || a.in.over()
 	switch {
 	case a.in.Run != run:
 		return a.findRun(run)
-	case a.in.Cancel != nil || slices.Contains(a.in.Seen, event.ID):
+	case a.in.Cancel != nil && a.in.Cancel.ID == event.ID, slices.Contains(a.in.Seen, event.ID):
+		return a.reclaim(now)
+	case late && a.level != Latest:
+		return a.load(Latest) // an operator may have taken it back since
+	case late:
 		return a.reclaim(now)
 	case a.in.Status == StatusStuck:
 		return a.dismiss(now, errStuck, a.ack)
-	case a.in.Ended():
-		return a.reclaim(now)
 	case a.in.Parked:
 		if retry, ok := a.know(a.in.Definition); !ok {
 			return retry
@@ -151,8 +154,8 @@ func (a *Activation) findRun(run string) Action {
 // ground to leave it at that: it may have passed its pivot, and have completed since.
 func (a *Activation) admitUndo(now time.Time, cmd Undo) Action {
 	switch {
-	case a.in.Cancel != nil && a.level != Latest:
-		return a.load(Latest)
+	case a.level != Latest:
+		return a.load(Latest) // what the saga is told to be ends its parent's question
 	case slices.Contains(a.in.Seen, cmd.ID):
 		return a.reclaim(now)
 	case a.in.Run != cmd.Run || a.in.Status != StatusCompleted:
