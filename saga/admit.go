@@ -243,16 +243,12 @@ func (a *Activation) admitChild(now time.Time, cmd ChildDone) Action {
 		return a.sure("the run that started the child is not in the log yet", a.in.Version == 0)
 	}
 	c := a.in.block(cmd.Step).Child
-	// One that was terminated, perhaps as it started the child, may be taken back to where it waits for it.
-	terminated := a.in.Status == StatusTerminated
+	// A saga that has ended, or has passed the step over, perhaps as it started the child, may be taken back to where it waits for it.
+	moot := a.in.over() || a.in.Steps.Get(cmd.Step).Status == StepSkippedOver
 	switch {
 	case slices.Contains(a.in.Seen, cmd.ID):
 		return a.reclaim(now)
-	case a.in.over() && !terminated:
-		return a.sure("", false)
-	case c == nil && a.in.Steps.Get(cmd.Step).Status == StepSkippedOver:
-		return a.dismiss(now, errors.New("the step was skipped while it started the child"), a.ack)
-	case c == nil && !terminated:
+	case c == nil && !moot:
 		return a.sure("that the child was started is not in the log yet", true)
 	case c != nil && (c.Ref != cmd.Ref || c.Version > cmd.Version || c.Version == cmd.Version && !c.news(cmd)):
 		return a.sure("", false) // it may have been asked again since

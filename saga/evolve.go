@@ -191,7 +191,7 @@ func (in *Instance) exchange(event Event, at stamp) {
 // endChild takes note of how a child has ended.
 func (in *Instance) endChild(e ChildEnded) {
 	b := in.block(e.Step)
-	if b.Child == nil && in.Status == StatusTerminated { // the saga was terminated before it could take note of the start
+	if b.Child == nil && (in.over() || in.Steps.Get(e.Step).Status == StepSkippedOver) { // it took no note of the start any more
 		b = in.change(e.Step)
 		b.Child = &ChildState{Ref: e.Ref}
 	}
@@ -244,7 +244,8 @@ func (in *Instance) operate(event Event, at stamp) {
 	}
 }
 
-// retry gives a step that has failed for good, or whose undo has, another round of attempts.
+// retry gives a step that has failed for good, or whose undo has, another round of attempts, and cuts the rest short before the next
+// one of a step that has not.
 func (in *Instance) retry(step string) {
 	s := in.Steps.at(step)
 	switch s.Status {
@@ -256,6 +257,7 @@ func (in *Instance) retry(step string) {
 			c.Status, c.Recalled, c.Refused = "", false, false // it is asked again
 		}
 	default:
+		s.RetryAt = time.Time{}
 	}
 }
 

@@ -98,6 +98,15 @@ func interventions() []scenario {
 				k.Advance(time.Minute)
 				s.Send(saga.Skip{Order: s.Order(), Step: "two"})
 			}, want: saga.StatusCompensated, check: has("do one", "undo one")},
+		{name: "a step that rests, tried at once", nodes: nodes{saga.Step("one", set(a, "one")).Retry(saga.RetryPolicy{Initial: time.Hour, Max: time.Hour, Attempts: 2}), step("two", b)},
+			play: func(k *sagatest.Kit, s *sagatest.Saga[trip]) {
+				mended := breaksForNow(k, "one")
+				k.Advance(time.Minute)
+				mended()
+				s.Send(saga.Retry{Order: s.Order(), Steps: []string{"one"}})
+				k.Advance(time.Minute)
+				s.MustBe(saga.StatusCompleted)
+			}, want: saga.StatusCompleted, check: has("do one", "do two")},
 		{name: "two undos that give up, one retried and one resolved", nodes: nodes{saga.Parallel("p", saga.Branch("l", step("one", a)), saga.Branch("r", step("two", b))), step("three", c), fails("x")},
 			play: func(k *sagatest.Kit, s *sagatest.Saga[trip]) {
 				mended := breaks(k, "undo one")

@@ -130,12 +130,10 @@ func reopens(e saga.Event) bool {
 // records reports whether an event does nothing but take note of what has come, for a saga that has ended like this.
 func records(e saga.Event, ended saga.Status) bool {
 	switch e.(type) {
-	case saga.TimerCancelled, saga.CommandDismissed:
+	case saga.TimerCancelled, saga.CommandDismissed, saga.ChildEnded:
 		return true
 	case saga.SignalReceived:
 		return ended == saga.StatusStuck
-	case saga.ChildEnded:
-		return ended == saga.StatusStuck || ended == saga.StatusTerminated
 	default:
 		return false
 	}

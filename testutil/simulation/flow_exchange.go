@@ -63,9 +63,9 @@ func (f *flow) childEvent(event saga.Event) {
 		f.checkInput(p, ref)
 	case saga.ChildEnded:
 		p, ok := f.locate(e.Step)
-		if ok && f.block(p).child == nil && f.status == saga.StatusTerminated {
+		if ok && f.block(p).child == nil && (f.ended() || f.step(p).skipped) {
 			ref := e.Ref
-			f.block(p).child = &ref // it was started as the saga was terminated
+			f.block(p).child = &ref // it was started as the saga ended, or passed the step over
 		}
 		if !ok || f.block(p).child == nil || *f.block(p).child != e.Ref {
 			f.violate(PlanIsFollowed, "the child %v of %s ends, which was not started", e.Ref, e.Step)
@@ -141,6 +141,8 @@ func (f *flow) retry(key string) {
 		s.undoGaveUp, s.undoAgain, s.undos, s.restsUntil = false, true, 0, time.Time{}
 		b := f.block(p)
 		b.recalled, b.refused, b.status = false, false, ""
+	default:
+		s.restsUntil = time.Time{}
 	}
 }
 

@@ -168,12 +168,12 @@ func (sh *shadow) checkAuthor(c *saga.Commit) {
 // isNote reports whether a commit only notes what has come, for a saga that has ended, or for none.
 func (sh *shadow) isNote(c *saga.Commit) bool {
 	switch c.Events[0].(type) {
+	case saga.ChildEnded:
+		return sh.ended() && len(c.Events) == 1
 	case saga.CommandDismissed:
 		return sh.status != "" && len(c.Events) == 1
 	case saga.SignalReceived:
 		return sh.status == saga.StatusStuck && len(c.Events) == 1
-	case saga.ChildEnded:
-		return (sh.status == saga.StatusStuck || sh.status == saga.StatusTerminated) && len(c.Events) == 1
 	default:
 		return false
 	}
