@@ -211,7 +211,8 @@ func (w *author) loop(depth int) saga.Node[freight] {
 		defer func() { w.forever-- }()
 	}
 	body := append(w.sequence(depth-1, 2), saga.Step(count, func(_ context.Context, s *freight) error { s.N++; return nil }))
-	n := saga.Loop(name, func(s *freight) bool { return s.N%5 < turns }, body...).Max(6)
+	const most = 100 // the loops in the body count, too, and may meet so that this one would not end
+	n := saga.Loop(name, func(s *freight) bool { return s.N%5 < turns && s.N < most }, body...).Max(6)
 	if endless {
 		n = n.Max(saga.Unlimited).Keep(1 + w.rng.IntN(4))
 	}
