@@ -45,7 +45,7 @@ func newActivation(w *worker, d *streams.Delivery, c saga.Command) *activation {
 	now := time.Now()
 	a := &activation{w: w, delivery: d, cmd: c, since: now, wake: make(chan struct{}, 1)}
 	a.turn.goOn = a.goOn
-	a.doubtful = d.Redriven != "" || w.link.backWithin(doubt, now)
+	a.doubtful = d.Redriven != "" || d.Repeated || w.link.backWithin(doubt, now)
 	return a
 }
 

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"sync/atomic"
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -99,25 +101,64 @@ func TestAWorkerOutlivesTheRefusalOfItsCredentials(t *testing.T) {
 	}
 }
 
-func TestAConsumerThatIsRemovedUnderAWorkerIsMadeAnew(t *testing.T) {
-	f := newFleet(t)
-	def := threeSteps(t, does("hotel"), saga.RetryPolicy{})
-	f.engine(engine.Config{}, def)
-	client := f.client()
-	if _, err := engine.For(client, def).Run(withPatience(t), "t-1", trip{}); err != nil {
-		t.Fatal(err)
-	}
-	ns := client.Namespace()
-	for _, stream := range ns.Streams() {
-		if err := ns.JetStream().DeleteConsumer(t.Context(), stream, "trip"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s, err := engine.For(client, def).Run(withPatience(t), "t-2", trip{})
-	if err != nil || s.State.Log != "flight hotel car " {
-		t.Errorf("afterwards a saga ended as %+v, %v", s, err)
-	}
-	if history, err := client.History(t.Context(), saga.Key{Definition: "trip", ID: "t-1"}); err != nil || len(history) != 3 {
-		t.Errorf("a saga that had ended has %d commits, %v", len(history), err)
+// Nothing that was carried out runs again, whether a worker makes the consumer anew or finds it gone as it starts.
+func TestAConsumerThatIsRemovedIsMadeAnew(t *testing.T) {
+	for _, under := range []bool{true, false} {
+		t.Run(fmt.Sprintf("under a worker %v", under), func(t *testing.T) {
+			f := newFleet(t)
+			var flights atomic.Int64
+			def := saga.Must(saga.Define("trip", 1,
+				saga.Step("flight", func(ctx context.Context, s *trip) error {
+					flights.Add(1)
+					return does("flight")(ctx, s)
+				}),
+				saga.Step("hotel", does("hotel")),
+			))
+			client := f.client()
+			if _, err := engine.For(client, def).Start(t.Context(), "t-0", trip{}); err != nil {
+				t.Fatal(err)
+			}
+			e := f.engine(engine.Config{}, def)
+			for _, id := range []string{"t-1", "t-2"} {
+				if _, err := engine.For(client, def).Run(withPatience(t), id, trip{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := engine.For(client, def).Wait(withPatience(t), "t-0"); err != nil {
+				t.Fatal(err)
+			}
+			if !under {
+				if err := e.Drain(withPatience(t)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ns := client.Namespace()
+			for _, stream := range ns.Streams() {
+				if err := ns.JetStream().DeleteConsumer(t.Context(), stream, "trip"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if !under {
+				f.engine(engine.Config{}, def)
+			}
+			s, err := engine.For(client, def).Run(withPatience(t), "t-3", trip{})
+			if err != nil || s.State.Log != "flight hotel " {
+				t.Errorf("afterwards a saga ended as %+v, %v", s, err)
+			}
+			for _, stream := range ns.Streams() { // until every command has been answered
+				for ctx := withPatience(t); ; {
+					c, err := ns.JetStream().Consumer(ctx, stream, "trip")
+					if err != nil {
+						t.Fatal(err)
+					}
+					if c.CachedInfo().NumPending == 0 && c.CachedInfo().NumAckPending == 0 {
+						break
+					}
+				}
+			}
+			if n := flights.Load(); n != 4 {
+				t.Errorf("four sagas have run their first step %d times", n)
+			}
+		})
 	}
 }

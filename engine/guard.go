@@ -64,7 +64,8 @@ func (a *activation) guarded(ctx context.Context, action *saga.Action, info saga
 func (a *activation) claim(ctx context.Context, t saga.Task, info saga.Info) (*idempotency.Claim, *idempotency.Result, error) {
 	ctx, stop := a.limited(ctx, 0, t, info)
 	defer stop()
-	ctx, cancel := context.WithTimeoutCause(ctx, a.w.conf.ParkAfter, errGuardHeld)
+	const least = time.Second // for Redis to answer at all
+	ctx, cancel := context.WithTimeoutCause(ctx, max(a.w.conf.ParkAfter, least), errGuardHeld)
 	defer cancel()
 	return a.w.effects.Await(ctx, info.GuardKey())
 }

@@ -21,20 +21,23 @@ const (
 	HeartbeatEvery = 250 * time.Millisecond
 )
 
-// consumers creates or verifies the definition's durable consumer on each stream, and gives their name. All
-// workers that know the definition pull from them: they are its queue.
-func (n *Namespace) consumers(ctx context.Context, definition string) (string, error) {
-	for _, stream := range n.streams {
-		if err := n.consumer(ctx, stream, definition); err != nil {
-			return "", err
-		}
-	}
-	return consumerName(definition), nil
-}
+// firstOfAll is the key in a consumer's metadata that tells that there was no commit of its definition when it was made: none of
+// its deliveries can be a repetition that the server does not count.
+const firstOfAll = "jetsaga-first"
 
-// consumer creates or verifies the definition's durable consumer on one stream.
-func (n *Namespace) consumer(ctx context.Context, stream, definition string) error {
-	_, err := n.js.CreateOrUpdateConsumer(ctx, stream, jetstream.ConsumerConfig{
+// consumer creates or verifies the definition's durable consumer on one stream. All workers that know the definition pull from it:
+// it is their queue. What was stored before since may have been delivered before, by a consumer that is gone: the server counts
+// the deliveries of each consumer.
+func (n *Namespace) consumer(ctx context.Context, stream, definition string) (since time.Time, err error) {
+	defer func() {
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			err = ErrNotFound
+		}
+		if err != nil {
+			err = fmt.Errorf("definition %q: its consumer on stream %s: %w", definition, stream, err)
+		}
+	}()
+	conf := jetstream.ConsumerConfig{
 		Durable:       consumerName(definition),
 		Description:   "commands for " + definition,
 		FilterSubject: n.subjects.definition(definition),
@@ -43,14 +46,26 @@ func (n *Namespace) consumer(ctx context.Context, stream, definition string) err
 		MaxDeliver:    -1, // a command is tried until it is carried out or set aside
 		MaxAckPending: -1, // workers bound what they hold
 		MaxWaiting:    maxWaitingPulls,
-	})
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return fmt.Errorf("definition %q: stream %s: %w", definition, stream, ErrNotFound)
 	}
-	if err != nil {
-		return fmt.Errorf("definition %q: its consumer on stream %s: %w", definition, stream, err)
+	found, err := n.js.Consumer(ctx, stream, conf.Durable)
+	switch {
+	case errors.Is(err, jetstream.ErrConsumerNotFound):
+		_, err := n.fromLeader(ctx, stream, leaderRequest{Sequence: 1, NextFor: n.subjects.commitsOf(definition)})
+		if errors.Is(err, errNotStored) {
+			conf.Metadata = map[string]string{firstOfAll: "true"}
+		} else if err != nil {
+			return since, err
+		}
+	case err != nil:
+		return since, err
+	default:
+		conf.Metadata = found.CachedInfo().Config.Metadata
 	}
-	return nil
+	made, err := n.js.CreateOrUpdateConsumer(ctx, stream, conf)
+	if err != nil || made.CachedInfo().Config.Metadata[firstOfAll] != "" {
+		return since, err
+	}
+	return made.CachedInfo().Created, nil
 }
 
 // maxWaitingPulls is how many pull requests a consumer keeps: one or two for each worker.

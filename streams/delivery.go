@@ -23,9 +23,12 @@ type Delivery struct {
 	// Redriven names the dead letter that the command was sent again from; empty for any other. It may have been carried
 	// out in part before it was set aside.
 	Redriven string
+	// Repeated tells that the command may have been delivered before whatever Count says, by a consumer that is gone.
+	Repeated bool
 
-	nc    *nats.Conn
-	reply atomic.Pointer[string]
+	stored time.Time // when the stream took the command
+	nc     *nats.Conn
+	reply  atomic.Pointer[string]
 }
 
 // Acknowledgements of the JetStream consumer protocol, from nats-server's server/consumer.go.
@@ -67,12 +70,18 @@ func (d *Delivery) parseReply(reply string) error {
 		_, rest, _ = strings.Cut(rest, ".")
 		_, rest, _ = strings.Cut(rest, ".")
 	}
-	var count, sequence string
+	var count, sequence, stored string
 	d.Stream, rest, _ = strings.Cut(rest, ".")
 	_, rest, _ = strings.Cut(rest, ".")
 	count, rest, _ = strings.Cut(rest, ".")
-	sequence, _, _ = strings.Cut(rest, ".")
-	var err error
+	sequence, rest, _ = strings.Cut(rest, ".")
+	_, rest, _ = strings.Cut(rest, ".")
+	stored, _, _ = strings.Cut(rest, ".")
+	nanoseconds, err := strconv.ParseInt(stored, 10, 64)
+	if err != nil {
+		return fmt.Errorf("acknowledgement subject %q: %w", reply, err)
+	}
+	d.stored = time.Unix(0, nanoseconds)
 	if d.Count, err = strconv.ParseUint(count, 10, 64); err != nil {
 		return fmt.Errorf("acknowledgement subject %q: %w", reply, err)
 	}

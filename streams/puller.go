@@ -34,7 +34,9 @@ type Puller struct {
 	large bool      // the next message is larger than the last request allowed, as from before the server's limit was lowered
 	heard time.Time // when the server last showed that it has the request
 
-	orphaned bool      // no consumer has answered the last request
+	since    time.Time // what was stored before may have been delivered by a consumer that is gone
+	unsure   bool      // and so may anything, until Mend has been there
+	orphaned bool      // no consumer has answered a request: there may be another since
 	mended   time.Time // when that was last told
 }
 
@@ -81,22 +83,23 @@ const (
 // Pull creates what the definition needs on the server and gives one puller for each stream. Nothing is delivered
 // before a Request.
 func (n *Namespace) Pull(ctx context.Context, definition string, h PullHandlers) ([]*Puller, error) {
-	consumer, err := n.consumers(ctx, definition)
-	if err != nil {
-		return nil, err
-	}
 	var pullers []*Puller
 	for _, stream := range n.streams {
 		p := &Puller{
 			n: n, stream: stream, definition: definition, handlers: h, inbox: n.nc.NewInbox() + ".",
-			subject: n.api + "CONSUMER.MSG.NEXT." + stream + "." + consumer,
+			subject: n.api + "CONSUMER.MSG.NEXT." + stream + "." + consumerName(definition),
 		}
-		p.sub, err = n.nc.Subscribe(p.inbox+"*", p.receive)
+		var err error
+		if p.since, err = n.consumer(ctx, stream, definition); err == nil {
+			if p.sub, err = n.nc.Subscribe(p.inbox+"*", p.receive); err != nil {
+				err = fmt.Errorf("definition %q: subscribing to its commands: %w", definition, err)
+			}
+		}
 		if err != nil {
 			for _, started := range pullers {
 				started.Stop()
 			}
-			return nil, fmt.Errorf("definition %q: subscribing to its commands: %w", definition, err)
+			return nil, err
 		}
 		_ = p.sub.SetPendingLimits(-1, -1) // bounded by what was asked for
 		pullers = append(pullers, p)
@@ -163,7 +166,9 @@ func (p *Puller) receive(m *nats.Msg) {
 		return // of an earlier request
 	}
 	p.heard = time.Now()
-	p.orphaned = status == statusNoResponders || strings.HasPrefix(text, "Consumer Deleted")
+	if status == statusNoResponders || strings.HasPrefix(text, "Consumer Deleted") {
+		p.orphaned, p.unsure = true, true
+	}
 	p.large = p.fresh && strings.HasPrefix(text, textBytesDone)
 	p.mu.Unlock()
 	switch {
@@ -184,7 +189,11 @@ func (p *Puller) command(m *nats.Msg) {
 		p.left--
 		p.fresh = false
 	}
+	since, unsure := p.since, p.unsure
 	p.mu.Unlock()
+	if err == nil {
+		d.Repeated = unsure || d.stored.Before(since)
+	}
 	if err == nil && m.Header.Get(HeaderHistoric) != "" {
 		_ = d.Ack() // should it be lost, it comes again
 		if lent {
@@ -223,7 +232,7 @@ func (p *Puller) CheckSilence(now time.Time) {
 // mendEvery is how often a puller is found to be orphaned at most.
 const mendEvery = 3 * time.Second
 
-// Orphaned reports whether no consumer has answered the last request, at most every few seconds: then [Puller.Mend] is worth a try.
+// Orphaned reports whether no consumer has answered a request, at most every few seconds: then [Puller.Mend] is worth a try.
 func (p *Puller) Orphaned(now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -235,18 +244,21 @@ func (p *Puller) Orphaned(now time.Time) bool {
 }
 
 // Mend creates the consumer anew that the puller asks, if it is gone, and reports whether it was: someone has removed it, or the
-// stream was restored without. All commands that the stream has are then delivered again; those that were carried out are recognised.
+// stream was restored without. All commands that the stream has are then delivered again, as [Delivery.Repeated].
 func (p *Puller) Mend(ctx context.Context) (gone bool, _ error) {
 	ctx, cancel := withTimeout(ctx)
 	defer cancel()
 	_, err := p.n.js.Consumer(ctx, p.stream, consumerName(p.definition))
-	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return true, p.n.consumer(ctx, p.stream, p.definition)
-	}
+	gone = errors.Is(err, jetstream.ErrConsumerNotFound)
+	since, err := p.n.consumer(ctx, p.stream, p.definition)
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if err != nil {
-		return false, fmt.Errorf("definition %q: its consumer on stream %s: %w", p.definition, p.stream, err)
+		p.orphaned = true
+		return false, err
 	}
-	return false, nil
+	p.since, p.unsure = since, p.orphaned // it may be gone again
+	return gone, nil
 }
 
 // Abandon ends the request under way, if any, and returns its slots, for the reason given.

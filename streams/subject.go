@@ -48,6 +48,11 @@ func (s subjects) definition(name string) string {
 	return s.prefix + "*." + name + ".*." + commandToken
 }
 
+// commitsOf is the filter for the commits of one definition, in whatever shards.
+func (s subjects) commitsOf(definition string) string {
+	return s.prefix + "*." + definition + ".*." + commitToken
+}
+
 func (s subjects) dead(key saga.Key) string {
 	return s.prefix + "dead." + shard.Of(key.Definition, key.ID).String() + "." + key.Definition + "." + key.ID
 }
