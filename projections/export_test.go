@@ -35,9 +35,6 @@ func Fill(ctx context.Context, rdb redis.UniversalClient, namespace string, n in
 		"began", time.Now().UnixMilli()).Err()
 }
 
-// RebuildsWhatLost has a projector rebuild when Redis was set back by more than so many records, not by a hundred thousand.
-func (p *Projector) RebuildsWhatLost(records uint64) { p.conf.lostMost = records }
-
 // Alter changes all summaries of the current read models, and with them their indexes and totals.
 func Alter(ctx context.Context, rdb redis.UniversalClient, namespace string, alter func(*Summary)) error {
 	m, _, err := NewReader(rdb, namespace).current(ctx)

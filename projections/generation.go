@@ -94,7 +94,7 @@ func readMarker(ctx context.Context, rdb redis.UniversalClient, marker string) (
 	return g, nil
 }
 
-// newGeneration names a generation that has not been before.
+// newGeneration names a generation that has not been before. Names rise: the scripts see to it where the clock of who asks is behind.
 func newGeneration() string {
 	const chance = 36 * 36 * 36
 	//nolint:gosec // nobody gains from guessing it
@@ -138,8 +138,10 @@ if have[4] and same then
 else
   redis.call('DEL', KEYS[1])
 end
+local name = ARGV[4]
+if have[4] and name <= have[4] then name = have[4] .. '0' end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'format', ARGV[2], 'version', ARGV[3],
-  'streams', ARGV[6], 'next', ARGV[4], 'began', ARGV[5], 'why', why)
+  'streams', ARGV[6], 'next', name, 'began', ARGV[5], 'why', why)
 return 1
 `)
 
@@ -150,8 +152,11 @@ var rebuildScript = redis.NewScript(`
 if redis.call('EXISTS', KEYS[1]) == 0 then return '' end
 local next = redis.call('HGET', KEYS[1], 'next')
 if next and next ~= ARGV[4] then return next end
-redis.call('HSET', KEYS[1], 'next', ARGV[1], 'began', ARGV[2], 'why', ARGV[3])
-return ARGV[1]
+local name, current = ARGV[1], redis.call('HGET', KEYS[1], 'current')
+if current and name <= current then name = current .. '0' end
+if next and name <= next then name = next .. '0' end
+redis.call('HSET', KEYS[1], 'next', name, 'began', ARGV[2], 'why', ARGV[3])
+return name
 `)
 
 // switchScript makes the generation under construction the current one.

@@ -34,8 +34,6 @@ type ProjectorConfig struct {
 	// Remember is for how long purged sagas are remembered, at least: that of the retention. Read models that were not
 	// written for longer may have missed purges, and are built anew. Default: [DefaultRemember].
 	Remember time.Duration
-
-	lostMost uint64 // so many records, so that a test can do with fewer
 }
 
 // DefaultRemember is for how long purged sagas are remembered unless a retention says otherwise.
@@ -61,6 +59,8 @@ type kind struct {
 	form   form
 	// handler gives what writes a stream into a generation.
 	handler func(generation, stream string, told func(pending uint64, applied int, last time.Time)) Handler
+	// seen says where the writer of a stream notes when it last read it, by Redis's clock, in milliseconds.
+	seen func(generation, stream string) (key, field string)
 	// sweep removes the keys of generations that are not to be kept.
 	sweep func(ctx context.Context, keep func(generation string) bool) error
 }
@@ -122,9 +122,6 @@ func (conf ProjectorConfig) withDefaults() (ProjectorConfig, error) {
 	if conf.Remember == 0 {
 		conf.Remember = DefaultRemember
 	}
-	if conf.lostMost == 0 {
-		conf.lostMost = lostMost
-	}
 	return conf, nil
 }
 
@@ -138,6 +135,9 @@ func (conf ProjectorConfig) models() kind {
 				models: models{conf.client(), modelKeys{namespace, generation}}, source: conf.Source,
 				namespace: namespace, stream: stream, log: conf.Logger, told: told, remember: conf.Remember,
 			}
+		},
+		seen: func(generation, stream string) (key, field string) {
+			return modelKeys{namespace, generation}.prefix(conf.Source.Shards(stream)[0]) + "at", seenField(stream)
 		},
 		sweep: func(ctx context.Context, keep func(string) bool) error {
 			_, err := sweep(ctx, conf.Redis, namespace, keep)
@@ -233,6 +233,9 @@ func (s *supervision) look(ctx context.Context, running map[follower]*following)
 		p.conf.Logger.Info(p.kind.what+" are being built", "generation", g.Next, "why", g.Why)
 	}
 	s.follow(ctx, running, g)
+	if g.Next != "" {
+		s.sweepFor = Generations{} // what is left over after the switch is another's, though it have the same name
+	}
 	if g.Next != "" && g.nextForm == p.kind.form {
 		if g, err = s.finish(bounded, g); err != nil {
 			return err
@@ -273,7 +276,7 @@ func (s *supervision) follow(ctx context.Context, running map[follower]*followin
 		}
 	}
 	for f := range wanted {
-		if running[f] == nil {
+		if r := running[f]; r == nil || r.ended() {
 			running[f] = s.p.start(ctx, f)
 		}
 	}
@@ -300,7 +303,12 @@ const (
 	closeMost = 1000 // records of a stream
 )
 
-// finish switches to the generation under construction, when it has caught up.
+// seenWithin is how long ago a generation's writer may have noted that it reads a stream, for what the stream knows of it to be
+// believed: a Redis that was set back has less of the generation than was acknowledged, until its writer has begun anew. What was lost
+// in so short a time is read again in as short a one.
+const seenWithin = noteEvery + noteEvery/2
+
+// finish switches to the generation under construction, when it has caught up, and was found to have at the look before.
 func (s *supervision) finish(ctx context.Context, g Generations) (Generations, error) {
 	p := s.p
 	if s.closing.generation != g.Next {
@@ -316,23 +324,17 @@ func (s *supervision) finish(ctx context.Context, g Generations) (Generations, e
 	}
 	ready := true
 	for _, stream := range p.conf.Source.Streams() {
-		next, err := p.conf.Source.Progress(ctx, stream, p.kind.feeds+g.Next)
-		if err != nil || next.Lag > closeMost {
+		caughtUp, err := s.caughtUp(ctx, g, stream)
+		if err != nil {
+			s.closing.looks = 0
 			return g, nil //nolint:nilerr // it has not been begun, or cannot be asked: not yet
 		}
-		whole := next.Lag == 0 || next.Acked >= s.closing.upTo[stream]
-		if g.Current != "" {
-			now, err := p.conf.Source.Progress(ctx, stream, p.kind.feeds+g.Current)
-			switch {
-			case err == nil:
-				whole = next.Lag <= min(now.Lag, closeMost)+eachLook*s.closing.looks
-			case g.currentForm == p.kind.form:
-				return g, nil // not yet; one of an older form nobody may be following any more
-			}
-		}
-		ready = ready && whole
+		ready = ready && caughtUp
 	}
 	s.closing.looks++
+	if s.closing.looks == 1 {
+		return g, nil
+	}
 	if !ready {
 		return g, nil
 	}
@@ -345,6 +347,39 @@ func (s *supervision) finish(ctx context.Context, g Generations) (Generations, e
 	}
 	return readMarker(ctx, p.conf.client(), p.kind.marker)
 }
+
+// caughtUp reports whether the generation under construction has enough of a stream. An error tells that this cannot be known yet.
+func (s *supervision) caughtUp(ctx context.Context, g Generations, stream string) (bool, error) {
+	p := s.p
+	next, err := p.conf.Source.Progress(ctx, stream, p.kind.feeds+g.Next)
+	if err != nil {
+		return false, err
+	}
+	if s.closing.upTo[stream] == 0 && next.Lag == 0 {
+		return true, nil // there has never been anything
+	}
+	key, field := p.kind.seen(g.Next, stream)
+	seen, err := p.conf.client().HGet(ctx, key, field).Int64()
+	if err != nil {
+		return false, err
+	}
+	if now, err := p.conf.client().Time(ctx).Result(); err != nil || now.Sub(time.UnixMilli(seen)) > seenWithin {
+		return false, errors.Join(errUnseen, err)
+	}
+	if g.Current != "" {
+		now, err := p.conf.Source.Progress(ctx, stream, p.kind.feeds+g.Current)
+		switch {
+		case err == nil:
+			return next.Lag <= now.Lag+eachLook*s.closing.looks, nil
+		case g.currentForm == p.kind.form:
+			return false, err // one of an older form nobody may be following any more
+		}
+	}
+	return next.Lag == 0 || next.Lag <= closeMost && next.Acked >= s.closing.upTo[stream], nil
+}
+
+// errUnseen tells that the writer of a generation has not noted for some time that it reads a stream.
+var errUnseen = errors.New("nobody has read the stream lately")
 
 // clean removes what is left of older generations: one that was begun since is not to be removed.
 func (s *supervision) clean(ctx context.Context, g Generations) error {
@@ -375,6 +410,16 @@ type following struct {
 	done   chan struct{}
 }
 
+// ended reports whether it found that its generation was gone, as it may have been for a moment.
+func (f *following) ended() bool {
+	select {
+	case <-f.done:
+		return true
+	default:
+		return false
+	}
+}
+
 func (f *following) stop() {
 	f.cancel()
 	<-f.done
@@ -394,22 +439,13 @@ func (p *Projector) start(ctx context.Context, name follower) *following {
 	go func() {
 		defer close(f.done)
 		rest := followRest
-		var owed *setBackError // the last, until what is due after it has been asked for
 		for ctx.Err() == nil {
 			begun := time.Now()
-			err := p.answer(ctx, owed)
-			if err == nil {
-				owed = nil
-				err = p.conf.Source.Follow(ctx, name.stream, p.kind.feeds+name.generation, h)
-			}
+			err := p.conf.Source.Follow(ctx, name.stream, p.kind.feeds+name.generation, h)
 			if errors.Is(err, errGone) || ctx.Err() != nil {
-				break // the next look has it stopped
+				break // the next look has it stopped, or begun anew
 			}
-			if errors.As(err, &owed) {
-				p.conf.Logger.Warn("Redis has lost writes; the stream is read again from there", "error", err)
-			} else {
-				p.conf.Logger.Warn(p.kind.what+" wait", "stream", name.stream, "error", err)
-			}
+			p.conf.Logger.Warn(p.kind.what+" wait", "stream", name.stream, "error", err)
 			if time.Since(begun) > time.Minute {
 				rest = followRest
 			}
@@ -421,20 +457,6 @@ func (p *Projector) start(ctx context.Context, name follower) *following {
 		}
 	}()
 	return f
-}
-
-// lostMost is how many records Redis may have lost, by a failover that came before the replica had them, for reading
-// them again to be enough. Where it was set back further, sagas that were purged since may have come back: the read
-// models are built anew, and stale ones are read meanwhile.
-const lostMost = 100_000
-
-// answer asks for a rebuild where Redis was set back too far.
-func (p *Projector) answer(ctx context.Context, back *setBackError) error {
-	if back == nil || back.lost <= p.conf.lostMost {
-		return nil
-	}
-	_, err := rebuildAt(ctx, p.conf.client(), p.kind.marker, p.conf.Source.Namespace(), "Redis was set back", "")
-	return err
 }
 
 // tell takes note of a batch that was written.

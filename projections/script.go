@@ -104,17 +104,6 @@ func (e *movedError) Error() string {
 		e.shard, e.stream, e.found, e.expected)
 }
 
-// setBackError tells that Redis has lost what a writer had written: it was set back, or has failed over to a replica that was
-// behind. The writer goes on from where Redis is.
-type setBackError struct {
-	stream string
-	lost   uint64 // so much of the stream, in sequences, where most was lost
-}
-
-func (e *setBackError) Error() string {
-	return fmt.Sprintf("stream %s: Redis has lost what was written of up to %d messages", e.stream, e.lost)
-}
-
 // errChanged tells that a summary is not the one that a write began with.
 var errChanged = errors.New("a summary was changed meanwhile")
 

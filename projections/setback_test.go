@@ -80,8 +80,8 @@ func TestABatchThatIsBegunAnewDoesNotPassOverWhatRedisHasLost(t *testing.T) {
 	if err := rdb.HSet(ctx, at, stream, strconv.Itoa(1)).Err(); err != nil {
 		t.Fatal(err)
 	}
-	var back *setBackError
-	if err := w.Apply(ctx, Batch{Records: []Record{repaired}}); !errors.As(err, &back) || back.lost != 1 {
+	var moved *movedError
+	if err := w.Apply(ctx, Batch{Records: []Record{repaired}}); !errors.As(err, &moved) || moved.found >= moved.expected {
 		t.Errorf("error is %v, want that Redis was set back", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/jetsaga/jetsaga/projections"
+	"github.com/jetsaga/jetsaga/testutil"
 )
 
 const (
@@ -184,5 +185,17 @@ func TestReadModelsOfANewerFormAreLeftAlone(t *testing.T) {
 	}
 	if _, err := s.reader().Count(t.Context(), projections.Query{}); !errors.Is(err, projections.ErrNewer) {
 		t.Errorf("a reader got %v, want that they are newer", err)
+	}
+}
+
+// Whoever asks for a rebuild may have a clock that is behind.
+func TestTheNamesOfGenerationsRise(t *testing.T) {
+	rdb := testutil.Redis(t).Client(t)
+	const current = "zz-1"
+	if err := rdb.HSet(t.Context(), modelsMarker, "current", current).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if next, err := projections.Rebuild(t.Context(), rdb, "default", "a test"); err != nil || next <= current {
+		t.Errorf("after %q comes %q, %v", current, next, err)
 	}
 }

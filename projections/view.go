@@ -66,7 +66,7 @@ const MaxWords = 4000
 // The keys of views:
 //
 //	jetsaga:{<ns>:v:<name>}                    hash   which generation is current
-//	jetsaga:{<ns>:v:<name>}:<gen>:.at          hash   stream -> how far it was read
+//	jetsaga:{<ns>:v:<name>}:<gen>:.at          hash   stream -> how far it was read; see also seenField
 //	jetsaga:{<ns>:v:<name>}:<gen>:.versions    hash   <definition>.<id> -> version that was applied last
 //	jetsaga:{<ns>:v:<name>}:<gen>:.poison      hash   <stream> <sequence> <reason> -> what could not be read or carried out
 //	jetsaga:{<ns>:v:<name>}:<gen>:<key>               the view's own
@@ -130,6 +130,9 @@ func NewViewProjector(conf ProjectorConfig, v View) (*Projector, error) {
 		handler: func(generation, stream string, told func(uint64, int, time.Time)) Handler {
 			return &viewWriter{view: &v, rdb: conf.client(), namespace: namespace, generation: generation, stream: stream,
 				log: conf.Logger, told: told}
+		},
+		seen: func(generation, stream string) (key, field string) {
+			return viewPrefix(namespace, v.Name, generation) + ".at", seenField(stream)
 		},
 		sweep: func(ctx context.Context, keep func(string) bool) error {
 			prefix := viewMarker(namespace, v.Name) + ":"
@@ -208,7 +211,8 @@ type viewWriter struct {
 	log                           logger
 	told                          func(pending uint64, applied int, last time.Time)
 
-	at uint64 // how far the stream was read
+	at     uint64 // how far the stream was read
+	noting noting
 }
 
 // logger takes what an operator may want to know.
@@ -218,7 +222,7 @@ type logger interface {
 
 func (w *viewWriter) prefix() string { return viewPrefix(w.namespace, w.view.Name, w.generation) }
 
-// Begin reads how far the stream was read. The error is a [setBackError], once, where that is less far than it was.
+// Begin reads how far the stream was read.
 func (w *viewWriter) Begin(ctx context.Context) (uint64, error) {
 	g, err := generationsAt(ctx, w.rdb, viewMarker(w.namespace, w.view.Name))
 	if err != nil {
@@ -231,11 +235,15 @@ func (w *viewWriter) Begin(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	was := w.at
-	if w.at = at; at < was {
-		return 0, &setBackError{w.stream, was - at}
+	if at < w.at {
+		w.log.Warn(setBack, "view", w.view.Name, "stream", w.stream, "messages", w.at-at)
 	}
-	return at, nil
+	w.at = at
+	return at, w.note(ctx, newHash)
+}
+
+func (w *viewWriter) note(ctx context.Context, hash string) error {
+	return w.noting.note(ctx, w.rdb, w.prefix()+".at", w.stream, hash)
 }
 
 // position reads how far the stream was read.
@@ -254,10 +262,13 @@ const viewChunk = 500
 func (w *viewWriter) Apply(ctx context.Context, b Batch) error {
 	if len(b.Records) == 0 { // is what was written still there
 		at, err := w.position(ctx)
-		if err == nil && at != w.at {
-			err = &movedError{stream: w.stream, expected: w.at, found: at}
+		switch {
+		case err != nil:
+			return err
+		case at != w.at:
+			return &movedError{stream: w.stream, expected: w.at, found: at}
 		}
-		return err
+		return w.note(ctx, knownHash)
 	}
 	for records := range slices.Chunk(b.Records, viewChunk) {
 		if err := w.apply(ctx, records); err != nil {
@@ -265,7 +276,7 @@ func (w *viewWriter) Apply(ctx context.Context, b Batch) error {
 		}
 	}
 	w.told(b.Pending, len(b.Records), b.Records[len(b.Records)-1].Time)
-	return nil
+	return w.note(ctx, knownHash)
 }
 
 func (w *viewWriter) apply(ctx context.Context, records []Record) error {

@@ -36,10 +36,10 @@ type writer struct {
 	at       map[shard.Shard]uint64 // how far the stream was read, by shard
 	known    recent
 	advanced time.Time
-	noted    time.Time // when it was noted that the stream is being read
+	noting   noting
 }
 
-// Begin reads how far the stream was read. The error is a [setBackError], once, where that is less far than it was.
+// Begin reads how far the stream was read.
 func (w *writer) Begin(ctx context.Context) (uint64, error) {
 	g, err := generations(ctx, w.rdb, w.namespace)
 	if err != nil {
@@ -67,9 +67,9 @@ func (w *writer) Begin(ctx context.Context) (uint64, error) {
 		}
 	}
 	if lost > 0 {
-		return 0, &setBackError{w.stream, lost}
+		w.log.Warn(setBack, "stream", w.stream, "messages", lost)
 	}
-	return after, nil
+	return after, w.noting.note(ctx, w.rdb, w.seenKey(), w.stream, newHash)
 }
 
 // positions reads how far the stream was read, by shard.
@@ -108,13 +108,18 @@ func (w *writer) stands(ctx context.Context) error {
 	return nil
 }
 
-// seenKey and seenField are where it is noted when the stream was read last.
-func (w *writer) seenKey() string   { return w.keys.prefix(w.source.Shards(w.stream)[0]) + "at" }
-func (w *writer) seenField() string { return "seen " + w.stream }
+// seenField is where it is noted when the stream was read last.
+func seenField(stream string) string { return "seen " + stream }
+
+func (w *writer) seenKey() string { return w.keys.prefix(w.source.Shards(w.stream)[0]) + "at" }
+
+// setBack is said where Redis has less than was written: it was set back, or has failed over to a replica that was behind. Nothing
+// is lost by that: what was purged since is found again in the stream, or missed.
+const setBack = "Redis has lost what was written of a stream; it is read again from there"
 
 // missed has the read models built anew where the stream was not read for so long that it may have forgotten purges.
 func (w *writer) missed(ctx context.Context) error {
-	seen, err := w.rdb.HGet(ctx, w.seenKey(), w.seenField()).Int64()
+	seen, err := w.rdb.HGet(ctx, w.seenKey(), seenField(w.stream)).Int64()
 	if errors.Is(err, redis.Nil) {
 		return nil // it was never read
 	}
@@ -128,27 +133,43 @@ func (w *writer) missed(ctx context.Context) error {
 	return err
 }
 
-// noteScript notes it where the generation has not been removed meanwhile.
+// noteScript notes when a stream was read, by Redis's own clock: where the generation may have been removed meanwhile, only beside
+// what there is.
 //
-// KEYS: at. ARGV: the field, now in milliseconds.
+// KEYS: at. ARGV: the field, "new" or "known".
 var noteScript = redis.NewScript(`
-if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
+if ARGV[2] == 'new' or redis.call('EXISTS', KEYS[1]) == 1 then
+  local now = redis.call('TIME')
+  redis.call('HSET', KEYS[1], ARGV[1], now[1] .. string.format('%03d', math.floor(now[2] / 1000)))
+end
 return 1
 `)
 
-// note notes, from time to time, that the stream is being read.
-func (w *writer) note(ctx context.Context) error {
-	const every, part = time.Minute, 10
+// noteEvery is how often it is noted that a stream is being read.
+const noteEvery = time.Second
+
+// noting is when it was last noted that a stream is being read.
+type noting struct{ last time.Time }
+
+// note notes in a hash that a stream is being read, where that was done some time ago. Only who has just seen the generation there
+// may say that the hash may be new.
+func (n *noting) note(ctx context.Context, rdb redis.UniversalClient, key, stream, hash string) error {
 	now := time.Now()
-	if now.Sub(w.noted) < min(every, w.remember/part) {
+	if now.Sub(n.last) < noteEvery {
 		return nil
 	}
-	if err := noteScript.Run(ctx, w.rdb, []string{w.seenKey()}, w.seenField(), now.UnixMilli()).Err(); err != nil {
-		return fmt.Errorf("noting that stream %s is being read: %w", w.stream, err)
+	if err := noteScript.Run(ctx, rdb, []string{key}, seenField(stream), hash).Err(); err != nil {
+		return fmt.Errorf("noting that stream %s is being read: %w", stream, err)
 	}
-	w.noted = now
+	n.last = now
 	return nil
 }
+
+// Whether the hash of a note may be new.
+const (
+	newHash   = "new"
+	knownHash = "known"
+)
 
 // rereads is how often a batch is begun anew because a summary was changed by other means: a repair, a purge.
 const rereads = 5
@@ -159,11 +180,11 @@ func (w *writer) Apply(ctx context.Context, b Batch) error {
 		if err := w.stands(ctx); err != nil {
 			return err
 		}
-		return w.note(ctx)
+		return w.noting.note(ctx, w.rdb, w.seenKey(), w.stream, knownHash)
 	}
 	err := w.apply(ctx, b)
 	for try := 1; errors.Is(err, errChanged) && try < rereads; try++ {
-		if _, err = w.Begin(ctx); err == nil {
+		if err = w.beginAgain(ctx); err == nil {
 			err = w.apply(ctx, b)
 		}
 	}
@@ -171,7 +192,21 @@ func (w *writer) Apply(ctx context.Context, b Batch) error {
 		return err
 	}
 	w.told(b.Pending, len(b.Records), b.Records[len(b.Records)-1].Time)
-	return w.note(ctx)
+	return w.noting.note(ctx, w.rdb, w.seenKey(), w.stream, knownHash)
+}
+
+// beginAgain reads anew what a batch is written into. What was lost of it is before the batch: then the error is a [movedError].
+func (w *writer) beginAgain(ctx context.Context) error {
+	before := w.at
+	if _, err := w.Begin(ctx); err != nil {
+		return err
+	}
+	for s, at := range w.at {
+		if at < before[s] {
+			return &movedError{stream: w.stream, shard: s, expected: before[s], found: at}
+		}
+	}
+	return nil
 }
 
 // fold is what becomes of one saga in a batch.
