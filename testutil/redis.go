@@ -232,7 +232,7 @@ func RedisSentinel(t testing.TB, master *RedisServer) (address string) {
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "redis-server", conf, "--sentinel")
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "redis-server", conf, "--sentinel") //nolint:gosec // a path of the test's own
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
