@@ -10,6 +10,7 @@ import (
 )
 
 func TestReadModelsAreBuiltAnewWhenAnyStreamWasMadeAnew(t *testing.T) {
+	t.Parallel()
 	const sagas = 40
 	s := newSite(t)
 	end := s.worker()
@@ -50,6 +51,7 @@ func TestReadModelsAreBuiltAnewWhenAnyStreamWasMadeAnew(t *testing.T) {
 }
 
 func TestReadModelsOfABuildThatKnewOfTheFirstStreamAloneAreKept(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	end := s.worker()
 	stop := s.projector()

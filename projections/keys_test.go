@@ -32,6 +32,7 @@ func page(t *testing.T, name string) string {
 }
 
 func TestEveryKeyIsInTheTableOfTheDocumentation(t *testing.T) {
+	t.Parallel()
 	patterns := map[string]*regexp.Regexp{}
 	for _, row := range regexp.MustCompile("(?m)^\\| `(jetsaga:[^`]*)`").FindAllStringSubmatch(page(t, "read-models.md"), -1) {
 		pattern := regexp.QuoteMeta(row[1])
@@ -251,6 +252,7 @@ func mayDoAll(t *testing.T, s *site, each func(func(ctx context.Context, node *r
 }
 
 func TestTheLagIsAMetric(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	reader := metric.NewManualReader()
 	client, err := engine.NewClient(t.Context(), engine.Config{Conn: s.nc, Redis: s.rdb, Logger: quiet(),

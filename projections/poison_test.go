@@ -23,6 +23,7 @@ func (s *site) publish(key saga.Key, last, data string) {
 }
 
 func TestRecordsThatCannotBeReadAreSetAsideAndTheRestGoesOn(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.projector()
 	s.publish(saga.Key{Definition: "order", ID: "bad"}, "evt", "no JSON")

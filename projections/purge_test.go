@@ -62,6 +62,7 @@ func (s *site) imports(dir string) {
 }
 
 func TestReadModelsFollowWhatIsPurgedAndWhatComesBack(t *testing.T) {
+	t.Parallel()
 	const sagas, failed = 200, 20
 	s := newSite(t)
 	s.worker()
@@ -102,7 +103,9 @@ func TestReadModelsFollowWhatIsPurgedAndWhatComesBack(t *testing.T) {
 	s.clean(failed)
 
 	s.imports(dir)
-	eventually(t, "the read models have what was imported", func() bool { return s.count(projections.Query{}) == sagas })
+	eventually(t, "the read models have what was imported", func() bool { // a saga is known from its Start on
+		return s.count(projections.Query{}) == sagas && s.count(projections.Query{Statuses: []saga.Status{saga.StatusCompleted}}) == sagas-failed
+	})
 	left("after the import", sagas, sagas-failed)
 	s.clean(sagas)
 }
@@ -197,6 +200,7 @@ func TestPurgesUnderLoadLeaveTheReadModelsRight(t *testing.T) {
 }
 
 func TestAViewKeepsWhatItWasToldOfPurgedSagasAndIsNotToldAgain(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.worker()
 	s.view(perCustomer(1))

@@ -115,6 +115,7 @@ func (h *before) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 }
 
 func TestARepairKeepsWhatWasCountedSinceItLooked(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.worker()
 	s.projector()
@@ -175,6 +176,7 @@ func (s *site) spoil(id, value string) {
 }
 
 func TestWhatIsNoSummaryIsPassedOverAndMadeAnew(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.worker()
 	stop := s.projector()
@@ -217,6 +219,7 @@ func TestWhatIsNoSummaryIsPassedOverAndMadeAnew(t *testing.T) {
 }
 
 func TestATotalThatIsNoNumberIsRepaired(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.worker()
 	stop := s.projector()

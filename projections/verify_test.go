@@ -44,6 +44,7 @@ func (s *site) clean(sagas int64) {
 }
 
 func TestVerifyFindsWhatDiffersAndRepairsIt(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.worker()
 	stop := s.projector()
@@ -98,6 +99,7 @@ func TestVerifyFindsWhatDiffersAndRepairsIt(t *testing.T) {
 }
 
 func TestARebuildNeverShowsReadersAHalf(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.worker()
 	s.projector()
@@ -161,6 +163,7 @@ func TestAnotherProjectorGoesOnWithinASecond(t *testing.T) {
 }
 
 func TestReadModelsOfOtherStreamsAreReplaced(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.worker()
 	s.rdb.HSet(t.Context(), "jetsaga:{default}:models", "epoch", "of another", "format", "1", "current", "0000-a")

@@ -54,6 +54,7 @@ func (s *site) marker(key string) map[string]string {
 }
 
 func TestReadersSeeTheOldViewUntilTheNewOneIsBuiltWhileBothVersionsRun(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.worker()
 	versioned := func(version int, gate <-chan struct{}) projections.View {
@@ -126,6 +127,7 @@ func TestReadersSeeTheOldViewUntilTheNewOneIsBuiltWhileBothVersionsRun(t *testin
 }
 
 func TestReadModelsOfAnOlderFormAreReadUntilNewOnesAreBuilt(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.worker()
 	stop := s.projector()
@@ -158,6 +160,7 @@ func TestReadModelsOfAnOlderFormAreReadUntilNewOnesAreBuilt(t *testing.T) {
 }
 
 func TestReadModelsOfANewerFormAreLeftAlone(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.worker()
 	stop := s.projector()

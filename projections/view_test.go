@@ -53,6 +53,7 @@ func (s *site) readView(hash string) (fields map[string]string, err error) {
 }
 
 func TestAViewIsToldOfEachEventExactlyOnce(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.worker()
 	stop := s.view(perCustomer(1))
@@ -156,6 +157,7 @@ func setsAside(t *testing.T, s *site) {
 }
 
 func TestAnEventAtWhichAViewPanicsIsSetAside(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.worker()
 	s.view(projections.View{Name: "per_customer", Apply: func(w *projections.Writes, e projections.Event) error {
@@ -196,6 +198,7 @@ func TestAnEventAtWhichAViewPanicsIsSetAside(t *testing.T) {
 }
 
 func TestACommandOfAViewHasSoManyWordsAndNoMore(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.worker()
 	var over atomic.Int64
@@ -227,6 +230,7 @@ func TestACommandOfAViewHasSoManyWordsAndNoMore(t *testing.T) {
 }
 
 func TestAViewIsBuiltAnewWhenThatIsAskedFor(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	if _, err := projections.RebuildView(t.Context(), s.rdb, "default", "per_customer", "there is none"); !isUnready(err) {
 		t.Errorf("a rebuild of no view: %v", err)
@@ -260,6 +264,7 @@ func isUnready(err error) bool {
 }
 
 func TestAViewThatCannotBeIsRefused(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	_, err := s.client.View(projections.View{Name: "no-such", Version: -1, Definitions: []string{"a b"}})
 	if err == nil {

@@ -9,6 +9,7 @@ import (
 )
 
 func TestAnOperatorSeesTheStateOfAView(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	source := s.client.Source()
 	if names, err := projections.Views(t.Context(), source); err != nil || len(names) != 0 {

@@ -119,6 +119,7 @@ func TestAnOutboxIsCutAsFarAsItsConsumerHasReadIt(t *testing.T) {
 }
 
 func TestAnOutboxThatAStreamTakesIsCutWhenItHasBeenThereForSomeTime(t *testing.T) {
+	t.Parallel()
 	ns := oneStream(t)
 	k := emitter(t, ns, 3*kept)
 	conf := jetstream.StreamConfig{

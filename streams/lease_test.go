@@ -27,6 +27,7 @@ func hold(ctx context.Context, ns interface {
 }
 
 func TestALeaseHasOneHolderAtATime(t *testing.T) {
+	t.Parallel()
 	ns := ensure(t)
 	firstHas, letFirst, first := hold(t.Context(), ns, "first")
 	await(t, firstHas)
@@ -64,6 +65,7 @@ func TestWhoWaitsForALeaseMayGiveUp(t *testing.T) {
 }
 
 func TestALostLeaseEndsWhatIsDoneUnderIt(t *testing.T) {
+	t.Parallel()
 	ns := ensure(t)
 	has, _, done := hold(t.Context(), ns, "first")
 	await(t, has)

@@ -23,6 +23,7 @@ func TestTheLogIsAJournal(t *testing.T) {
 }
 
 func TestTheLogIsAJournalInACluster(t *testing.T) {
+	t.Parallel()
 	cluster := testutil.NATSCluster(t, 3)
 	journaltest.Suite(t, func(t *testing.T) journaltest.Fixture {
 		return fixture(t, ensureOn(t, testutil.Connect(t, cluster), streams.Config{Streams: 1, Replicas: 3}))

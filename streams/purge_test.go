@@ -267,6 +267,7 @@ func TestCommandsThatComeLateGoWithAPurgeThatIsGoneOnWith(t *testing.T) {
 }
 
 func TestAPurgedSagaIsForgottenWhenItsTimeIsUp(t *testing.T) {
+	t.Parallel()
 	ns := ensure(t)
 	k := key("o-1")
 	ended(t, ns, k.ID)
