@@ -2,6 +2,7 @@ package projections_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -79,13 +80,13 @@ func clustered(t testing.TB) (rdb redis.UniversalClient, kill func()) {
 	eventually(t, "the replica knows its master", func() bool { return node.ClusterReplicate(t.Context(), master.ID).Err() == nil })
 	inStep(t, of)
 	eventually(t, "every node knows the replica", func() bool {
-		known := true
-		err := cluster.ForEachMaster(t.Context(), func(ctx context.Context, node *redis.Client) error {
+		return cluster.ForEachMaster(t.Context(), func(ctx context.Context, node *redis.Client) error {
 			list, err := node.ClusterNodes(ctx).Result()
-			known = known && strings.Contains(list, "slave "+master.ID)
+			if err == nil && !strings.Contains(list, "slave "+master.ID) {
+				err = errors.New("it does not know the replica")
+			}
 			return err
-		})
-		return err == nil && known
+		}) == nil
 	})
 	info, err := of.Info(t.Context(), "server").Result()
 	if err != nil {
