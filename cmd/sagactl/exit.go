@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"syscall"
 
@@ -129,6 +131,7 @@ func exitCode(err error) int {
 		query   *projections.QueryError
 		unbuilt *projections.NotReadyError
 		down    *redisDownError
+		broken  *net.OpError
 	)
 	switch {
 	case err == nil:
@@ -150,6 +153,8 @@ func exitCode(err error) int {
 		return exitNotFound
 	case errors.As(err, &known), errors.As(err, &ended), errors.As(err, &refused), errors.Is(err, embedded.ErrInUse), errors.Is(err, syscall.EADDRINUSE):
 		return exitKnown
+	case errors.As(err, &broken), errors.Is(err, io.EOF): // a Redis that went in the middle
+		return exitServer
 	default:
 		return exitFailed
 	}

@@ -250,6 +250,8 @@ func (m *modelled) awaitRebuild(ctx context.Context, view, generation string) er
 			return err
 		case g.Current == generation:
 			return nil
+		case g.Next == "":
+			return fmt.Errorf("%s is not known any more: Redis was wiped or set back", generation)
 		case g.Next != generation:
 			return fmt.Errorf("%s was given up for %s: %s", generation, g.Next, g.Why)
 		}
