@@ -102,6 +102,7 @@ func (a *arena) fill(ctx context.Context, from, upTo int) error {
 	if err != nil {
 		return err
 	}
+	defer js.CleanupPublisher()
 	state, err := theState()
 	if err != nil {
 		return err
