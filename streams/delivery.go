@@ -45,50 +45,16 @@ func (n *Namespace) newDelivery(m *nats.Msg) (*Delivery, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Delivery{Key: key, Data: m.Data, nc: n.nc}
+	a, err := parseAck(m.Reply)
+	if err != nil {
+		return nil, err
+	}
+	d := &Delivery{Key: key, Data: m.Data, Stream: a.stream, Sequence: a.sequence, Count: a.delivered, stored: a.at, nc: n.nc}
 	if id := m.Header.Get(jetstream.MsgIDHeader); strings.HasPrefix(id, redrivenPrefix) {
 		d.Redriven = id
 	}
 	d.reply.Store(&m.Reply)
-	if err := d.parseReply(m.Reply); err != nil {
-		return nil, err
-	}
 	return d, nil
-}
-
-// parseReply reads what the acknowledgement subject tells of a delivery, as ADR-15 defines it:
-//
-//	$JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>[.<random>]
-func (d *Delivery) parseReply(reply string) error {
-	const short, long = 9, 11
-	rest, ok := strings.CutPrefix(reply, "$JS.ACK.")
-	tokens := strings.Count(reply, ".") + 1
-	if !ok || tokens != short && tokens < long {
-		return fmt.Errorf("%q is no acknowledgement subject", reply)
-	}
-	if tokens >= long {
-		_, rest, _ = strings.Cut(rest, ".")
-		_, rest, _ = strings.Cut(rest, ".")
-	}
-	var count, sequence, stored string
-	d.Stream, rest, _ = strings.Cut(rest, ".")
-	_, rest, _ = strings.Cut(rest, ".")
-	count, rest, _ = strings.Cut(rest, ".")
-	sequence, rest, _ = strings.Cut(rest, ".")
-	_, rest, _ = strings.Cut(rest, ".")
-	stored, _, _ = strings.Cut(rest, ".")
-	nanoseconds, err := strconv.ParseInt(stored, 10, 64)
-	if err != nil {
-		return fmt.Errorf("acknowledgement subject %q: %w", reply, err)
-	}
-	d.stored = time.Unix(0, nanoseconds)
-	if d.Count, err = strconv.ParseUint(count, 10, 64); err != nil {
-		return fmt.Errorf("acknowledgement subject %q: %w", reply, err)
-	}
-	if d.Sequence, err = strconv.ParseUint(sequence, 10, 64); err != nil {
-		return fmt.Errorf("acknowledgement subject %q: %w", reply, err)
-	}
-	return nil
 }
 
 // Adopt takes over the answer address of a later delivery of the same command to this worker, which goes on with

@@ -544,11 +544,11 @@ func (s *session) take(m *nats.Msg, begun bool) error {
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", s.f.stream, err)
 	}
-	if a.consumer != s.next || a.stream <= s.last {
+	if a.delivery != s.next || a.sequence <= s.last {
 		return errDisorder
 	}
-	s.next, s.last, s.pending, s.replies = s.next+1, a.stream, a.pending, m.Reply
-	if r, ok := s.f.n.newRecord(m.Subject, m.Header, m.Data, a.stream, a.at); ok {
+	s.next, s.last, s.pending, s.replies = s.next+1, a.sequence, a.pending, m.Reply
+	if r, ok := s.f.n.newRecord(m.Subject, m.Header, m.Data, a.sequence, a.at); ok {
 		s.waiting = append(s.waiting, r)
 		s.size += len(r.Data)
 	}

@@ -15,67 +15,6 @@ import (
 	"github.com/jetsaga/jetsaga/shard"
 )
 
-var replies = []string{
-	"$JS.ACK.S.C.3.41.7.1700000000000000000.9",
-	"$JS.ACK.hub.ACCOUNT.S.C.3.41.7.1700000000000000000.9.random",
-	"$JS.ACK._.ACCOUNT.S.C.3.41.7.1700000000000000000.9",
-	"$JS.ACK.one.S.C.3.41.7.1700000000000000000.9",
-}
-
-// metadata is what nats.go reads of an acknowledgement subject; nil where it reads nothing.
-func metadata(reply string) *nats.MsgMetadata {
-	meta, err := (&nats.Msg{Sub: &nats.Subscription{}, Reply: reply}).Metadata()
-	if err != nil {
-		return nil
-	}
-	return meta
-}
-
-func FuzzParseReply(f *testing.F) {
-	for _, reply := range replies {
-		f.Add(reply)
-	}
-	f.Fuzz(func(t *testing.T, reply string) {
-		var d Delivery
-		err := d.parseReply(reply)
-		meta := metadata(reply)
-		switch {
-		case err == nil && meta == nil:
-			t.Errorf("%q is read as %q %d %d; nats.go refuses it", reply, d.Stream, d.Count, d.Sequence)
-		case err == nil && (d.Stream != meta.Stream || d.Count != meta.NumDelivered || d.Sequence != meta.Sequence.Stream):
-			t.Errorf("%q is read as %q %d %d; by nats.go as %+v", reply, d.Stream, d.Count, d.Sequence, meta)
-		case err != nil && meta != nil && meta.NumDelivered != 0 && meta.Sequence.Stream != 0 && !overflows(reply):
-			t.Errorf("%q: %v; nats.go reads %+v", reply, err, meta)
-		}
-	})
-}
-
-func FuzzParseAck(f *testing.F) {
-	for _, reply := range replies {
-		f.Add(reply)
-	}
-	f.Fuzz(func(t *testing.T, reply string) {
-		a, err := parseAck(reply)
-		meta := metadata(reply)
-		if err != nil {
-			return
-		}
-		if meta == nil || a.stream != meta.Sequence.Stream || a.consumer != meta.Sequence.Consumer || a.pending != meta.NumPending || !a.at.Equal(meta.Timestamp) {
-			t.Errorf("%q is read as %+v; by nats.go as %+v", reply, a, meta)
-		}
-	})
-}
-
-// overflows reports whether a subject has a number that no uint64 can hold, at which nats.go does not look.
-func overflows(reply string) bool {
-	for token := range strings.SplitSeq(reply, ".") {
-		if _, err := strconv.ParseUint(token, 10, 64); err != nil && len(token) >= 20 {
-			return true
-		}
-	}
-	return false
-}
-
 // FuzzPubAnswer holds the reading of acknowledgements, most of which takes a short cut, against encoding/json.
 func FuzzPubAnswer(f *testing.F) {
 	for _, answer := range []string{

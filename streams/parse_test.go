@@ -55,19 +55,6 @@ func FuzzParseSubject(f *testing.F) {
 	})
 }
 
-func TestAcknowledgementSubjectsOfBothKindsAreRead(t *testing.T) {
-	for _, reply := range []string{
-		"$JS.ACK.S.C.3.41.7.1700000000000000000.9",
-		"$JS.ACK.hub.ACCOUNT.S.C.3.41.7.1700000000000000000.9",
-		"$JS.ACK.hub.ACCOUNT.S.C.3.41.7.1700000000000000000.9.random",
-	} {
-		var d Delivery
-		if err := d.parseReply(reply); err != nil || d.Stream != "S" || d.Count != 3 || d.Sequence != 41 {
-			t.Errorf("parseReply(%q) = %q %d %d, %v", reply, d.Stream, d.Count, d.Sequence, err)
-		}
-	}
-}
-
 func TestConsumerNamesAreLegalAndDistinct(t *testing.T) {
 	seen := map[string]string{}
 	for _, definition := range []string{

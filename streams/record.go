@@ -3,8 +3,6 @@ package streams
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -40,34 +38,6 @@ func (n *Namespace) newRecord(subject string, h nats.Header, data []byte, sequen
 		Key: key, Commit: last == commitToken, Data: data, Sequence: sequence, Time: at,
 		Purged: historic == historicPurged, Restored: historic == historicRestoring || historic == historicKept,
 	}, true
-}
-
-// ackInfo is what the acknowledgement subject of a delivery tells.
-type ackInfo struct {
-	stream, consumer uint64 // sequences
-	pending          uint64 // messages that the consumer has not delivered yet
-	at               time.Time
-}
-
-// parseAck reads an acknowledgement subject; see [Delivery.parseReply] for its form.
-func parseAck(reply string) (a ackInfo, err error) {
-	const short, long = 9, 11
-	tokens := strings.Split(reply, ".")
-	if len(tokens) != short && len(tokens) < long || tokens[0] != "$JS" || tokens[1] != "ACK" {
-		return a, fmt.Errorf("%q is no acknowledgement subject", reply)
-	}
-	at := 2
-	if len(tokens) >= long {
-		at = 4
-	}
-	var stored uint64
-	for i, number := range []*uint64{&a.stream, &a.consumer, &stored, &a.pending} {
-		if *number, err = strconv.ParseUint(tokens[at+3+i], 10, 64); err != nil {
-			return a, fmt.Errorf("acknowledgement subject %q: %w", reply, err)
-		}
-	}
-	a.at = time.Unix(0, int64(stored)).UTC()
-	return a, nil
 }
 
 // Records gives what is stored of a saga, commands and commits in the order of the stream, as the stream's leader has

@@ -39,7 +39,7 @@ func (n *Namespace) Scan(ctx context.Context, stream string, see func(Record) er
 				return fault(err)
 			}
 			got, pending = got+1, a.pending
-			if r, ok := n.newRecord(m.Subject(), m.Headers(), m.Data(), a.stream, a.at); ok {
+			if r, ok := n.newRecord(m.Subject(), m.Headers(), m.Data(), a.sequence, a.at); ok {
 				if err := see(r); err != nil {
 					return err
 				}
