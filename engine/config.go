@@ -58,11 +58,12 @@ type Config struct {
 	// engine has stopped. Sagas run without it, and when it is away; what needs it says so. A worker's own calls go through a
 	// [projections.Breaker]. Default: none.
 	Redis redis.UniversalClient
-	// EffectLease is how long after a worker has died in a guarded step, or in an effect of [saga.Once], another may be at it.
+	// EffectLease is how long another worker waits before it takes over a guarded step, or an effect of [saga.Once], of one that
+	// has died.
 	// Default: [idempotency.DefaultLease], 30 seconds.
 	EffectLease time.Duration
-	// EffectKeep is how long it is remembered in Redis that a guarded step was done, or an effect of [saga.Once]: a step that is
-	// run again later, after a longer rest or pause, has its effect again. Default: [idempotency.DefaultKeep], 24 hours.
+	// EffectKeep is for how long Redis remembers that a guarded step, or an effect of [saga.Once], was done: a step that is run
+	// again later than that, after a long rest or pause, has its effect again. Default: [idempotency.DefaultKeep], 24 hours.
 	EffectKeep time.Duration
 	// NoProjector leaves the read models to other workers, or to projectors in processes of their own. Default: a worker
 	// with Redis keeps them up, beside all others, of which one at a time is active on each stream.

@@ -68,7 +68,7 @@ func (c *Client) DeadLetter(ctx context.Context, number uint64) (DeadLetter, err
 	return c.withLetter(ctx, number, c.ns.Letter)
 }
 
-// Redrive sends the command of a dead letter to its saga again and removes the letter, once what it failed of is mended. It
+// Redrive sends the command of a dead letter to its saga again and removes the letter. Call it once the cause is fixed. It
 // may be repeated: the command is sent once. The error is [streams.ErrNoLetter] where there is none of that number, and
 // [streams.ErrLetterCut] where the letter holds only a part of the command.
 func (c *Client) Redrive(ctx context.Context, number uint64) (DeadLetter, error) {

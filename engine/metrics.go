@@ -36,7 +36,7 @@ func newInstruments(p metric.MeterProvider) (*instruments, error) {
 	i.ended, errs[1] = m.Int64Counter("jetsaga.sagas.ended", metric.WithUnit("{saga}"),
 		metric.WithDescription("runs whose end this worker has written, by status and reason"))
 	i.parked, errs[2] = m.Int64Counter("jetsaga.sagas.parked", metric.WithUnit("{saga}"),
-		metric.WithDescription("times that a saga was parked on a timer"))
+		metric.WithDescription("times that a saga was parked: until a timer, a signal or a child wakes it"))
 	i.claimed, errs[3] = m.Int64Counter("jetsaga.sagas.claimed", metric.WithUnit("{saga}"),
 		metric.WithDescription("sagas taken over from a worker that was gone or late"))
 	i.attempts, errs[4] = m.Float64Histogram("jetsaga.step.duration", metric.WithUnit("s"),
@@ -136,6 +136,8 @@ func (i *instruments) committed(key saga.Key, c *saga.Commit) {
 			i.ended.Add(ctx, 1, i.attrs.get(setKey{definition: key.Definition, status: saga.StatusCompensated, reason: e.Reason}))
 		case saga.SagaStuck:
 			i.ended.Add(ctx, 1, i.attrs.get(setKey{definition: key.Definition, status: saga.StatusStuck}))
+		case saga.SagaTerminated:
+			i.ended.Add(ctx, 1, i.attrs.get(setKey{definition: key.Definition, status: saga.StatusTerminated}))
 		}
 	}
 }

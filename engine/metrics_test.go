@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"go.opentelemetry.io/otel/attribute"
@@ -21,8 +22,11 @@ func TestMetricsCountWhatHappens(t *testing.T) {
 	reader := metric.NewManualReader()
 	provider := metric.NewMeterProvider(metric.WithReader(reader))
 	def := threeSteps(t, func(ctx context.Context, s *trip) error {
-		if s.Note == "fail" {
+		switch s.Note {
+		case "fail":
 			return saga.Permanent(errors.New("no"))
+		case "rest":
+			return saga.RetryAfter(errors.New("later"), time.Hour)
 		}
 		return does("hotel")(ctx, s)
 	}, saga.RetryPolicy{})
@@ -34,18 +38,28 @@ func TestMetricsCountWhatHappens(t *testing.T) {
 	if _, err := trips.Run(withPatience(t), "t-2", trip{Note: "fail"}); err == nil {
 		t.Fatal("it completed")
 	}
+	if _, err := trips.Start(withPatience(t), "t-3", trip{Note: "rest"}); err != nil {
+		t.Fatal(err)
+	}
+	until(withPatience(t), t, f.client(), trips.Key("t-3"), func(in *saga.Instance) bool { return in.Parked })
+	if err := f.client().Terminate(withPatience(t), trips.Key("t-3")); err != nil {
+		t.Fatal(err)
+	}
+	until(withPatience(t), t, f.client(), trips.Key("t-3"), (*saga.Instance).Ended)
 	if err := e.Drain(withPatience(t)); err != nil {
 		t.Fatal(err)
 	}
 	got := collect(t, reader)
 	for metric, want := range map[string]float64{
-		"jetsaga.sagas.started definition=trip":                                              2,
+		"jetsaga.sagas.started definition=trip":                                              3,
+		"jetsaga.sagas.parked definition=trip":                                               1,
+		"jetsaga.sagas.ended definition=trip,status=terminated":                              1,
 		"jetsaga.sagas.ended definition=trip,status=completed":                               1,
 		"jetsaga.sagas.ended definition=trip,reason=failed,status=compensated":               1,
 		"jetsaga.step.duration definition=trip,direction=do,outcome=completed,step=hotel":    1,
 		"jetsaga.step.duration definition=trip,direction=do,outcome=permanent,step=hotel":    1,
 		"jetsaga.step.duration definition=trip,direction=undo,outcome=completed,step=flight": 1,
-		"jetsaga.commands action=ack,command=Start,definition=trip":                          2,
+		"jetsaga.commands action=ack,command=Start,definition=trip":                          3,
 	} {
 		if got[metric] != want {
 			t.Errorf("%s is %v, want %v", metric, got[metric], want)

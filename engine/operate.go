@@ -49,7 +49,8 @@ func (e *RefusedError) Error() string {
 }
 
 // Signal sends a saga a signal, which is kept until a wait takes it. The payload is JSON. Programs that know the
-// signal's type use [Send]. A saga that has ended gives an [*EndedError], one that does not exist [ErrNotFound].
+// signal's type use [Send]. A saga that is stuck takes signals for when it goes on; any other that has ended gives an
+// [*EndedError], and one that does not exist [ErrNotFound].
 func (c *Client) Signal(ctx context.Context, key saga.Key, name string, payload json.RawMessage, opts ...RequestOption) error {
 	if err := saga.CheckName("signal", name); err != nil {
 		return err
@@ -57,7 +58,7 @@ func (c *Client) Signal(ctx context.Context, key saga.Key, name string, payload 
 	if !json.Valid(payload) {
 		return fmt.Errorf("saga %s: signal %q: the payload is not JSON", key, name)
 	}
-	in, err := c.running(ctx, key)
+	in, err := c.receiving(ctx, key)
 	if err != nil {
 		return err
 	}
@@ -81,7 +82,7 @@ func (c *Client) Approve(ctx context.Context, token string, d saga.Decision) err
 	if err != nil {
 		return err
 	}
-	in, err := c.running(ctx, t.Key)
+	in, err := c.receiving(ctx, t.Key)
 	if err != nil {
 		return err
 	}
@@ -99,13 +100,13 @@ func (c *Client) Approve(ctx context.Context, token string, d saga.Decision) err
 	return c.send(ctx, t.Key, signal)
 }
 
-// running gives a saga that has not ended.
-func (c *Client) running(ctx context.Context, key saga.Key) (*saga.Instance, error) {
+// receiving gives a saga that takes signals: one that has not ended, or is stuck and may go on.
+func (c *Client) receiving(ctx context.Context, key saga.Key) (*saga.Instance, error) {
 	in, err := c.Get(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	if in.Ended() {
+	if in.Ended() && in.Status != saga.StatusStuck {
 		return nil, endedError(in)
 	}
 	return in, nil
@@ -119,9 +120,12 @@ func (c *Client) send(ctx context.Context, key saga.Key, command saga.Command) e
 // case it goes on and the request is only recorded. Cancel returns when the request is stored; use Wait for the end.
 // A saga that has ended gives an [*EndedError], one that does not exist [ErrNotFound].
 func (c *Client) Cancel(ctx context.Context, key saga.Key, opts ...RequestOption) error {
-	in, err := c.running(ctx, key)
-	if err != nil {
+	in, err := c.Get(ctx, key)
+	switch {
+	case err != nil:
 		return err
+	case in.Ended():
+		return endedError(in)
 	}
 	r := newRequest(opts)
 	return c.send(ctx, key, saga.Cancel{ID: r.id, Run: in.Run, Reason: r.reason, By: r.by, Time: time.Now().UTC()})
@@ -151,7 +155,7 @@ func hasEnded(in *saga.Instance) string {
 	return ""
 }
 
-// Pause has a saga halt: attempts under way are let end, and nothing else begins until [Client.Resume]. Time goes on:
+// Pause has a saga halt: attempts under way may finish, and nothing else begins until [Client.Resume]. Time goes on:
 // what has become due meanwhile is due then.
 func (c *Client) Pause(ctx context.Context, key saga.Key, opts ...RequestOption) error {
 	return c.order(ctx, key, "pause", opts, func(in *saga.Instance) string {

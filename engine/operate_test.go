@@ -80,6 +80,52 @@ func TestASignalIsTakenOnceByTheWaitThatItIsFor(t *testing.T) {
 	}
 }
 
+func TestAStuckSagaTakesSignalsAndDecisionsForWhenItGoesOn(t *testing.T) {
+	f := newFleet(t)
+	var broken atomic.Bool
+	broken.Store(true)
+	token := make(chan string, 1)
+	def := saga.Must(saga.Define("errand", 1,
+		saga.Step("go", func(ctx context.Context, e *errand) error {
+			token <- saga.ApprovalToken(ctx, "manager")
+			return notes("go")(ctx, e)
+		}).Pivot(),
+		saga.Step("print", func(ctx context.Context, e *errand) error {
+			if broken.Load() {
+				return saga.Permanent(errors.New("out of order"))
+			}
+			return notes("print")(ctx, e)
+		}),
+		saga.Await("pay", paid, func(_ context.Context, e *errand, amount int) error { e.Paid += amount; return nil }),
+		saga.Approval("manager", func(e *errand, d saga.Decision) error { e.Log += d.By; return nil }),
+	))
+	f.engine(engine.Config{}, def)
+	c := f.client()
+	errands := engine.For(c, def)
+	ctx := withPatience(t)
+	if _, err := errands.Start(ctx, "e-1", errand{}); err != nil {
+		t.Fatal(err)
+	}
+	in, err := c.Wait(ctx, errands.Key("e-1"))
+	if err != nil || in.Status != saga.StatusStuck {
+		t.Fatalf("it ended as %+v, %v", in, err)
+	}
+	if err := engine.Send(ctx, errands, "e-1", paid, 7); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Approve(ctx, <-token, saga.Decision{Approved: true, By: "ann"}); err != nil {
+		t.Fatal(err)
+	}
+	broken.Store(false)
+	if err := c.Retry(ctx, in.Key, nil); err != nil {
+		t.Fatal(err)
+	}
+	until(ctx, t, c, in.Key, func(in *saga.Instance) bool { return in.Status == saga.StatusCompleted })
+	if s, err := errands.Get(ctx, "e-1"); err != nil || s.State.Paid != 7 || s.State.Log != "go print ann" {
+		t.Errorf("it ended as %+v, %v", s, err)
+	}
+}
+
 func TestAnApprovalIsDecidedOnceWithItsToken(t *testing.T) {
 	for _, approved := range []bool{true, false} {
 		f := newFleet(t)

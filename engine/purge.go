@@ -23,7 +23,7 @@ type RetentionReport struct {
 	// Held is how many were due, or cannot be read, and are kept all the same; Reasons tells why, of the first hundred.
 	Held    int          `json:"held"`
 	Reasons []HeldReason `json:"reasons,omitempty"`
-	// Finished is how many purges were gone on with that somebody had died over.
+	// Finished is the number of interrupted purges that this run completed.
 	Finished int           `json:"finished"`
 	Exported []string      `json:"exported,omitempty"` // the names of the files that sagas were exported to
 	Took     time.Duration `json:"took_ns"`

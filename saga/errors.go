@@ -123,8 +123,8 @@ func IsUnknown(err error) bool {
 	return errors.As(err, &u)
 }
 
-// PutOff marks err as one for which the attempt does not count: something that every attempt needs is away for a time, and it
-// is not for the step, nor for what it calls, to fail on that. The step is tried again however few attempts its policy leaves
+// PutOff marks err as one that must not count as an attempt: something that every attempt needs, such as Redis, is away for a
+// time. The step is tried again however few attempts its policy leaves
 // it, after a rest that grows up to a minute and leaves the saga's slot to others. [Once] and guarded steps mark so what fails
 // in their Redis. That the attempt had no effect is taken for granted, unless err is marked by [Unknown], too. PutOff(nil) is
 // nil; an error that is marked by [Permanent], too, is permanent.

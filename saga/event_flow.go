@@ -171,9 +171,9 @@ type SagaReset struct {
 	Unsettled []string `json:"unsettled,omitempty"`
 }
 
-// CommandDismissed tells of a command that there was nothing to do for, or that could not be carried out. That is in the log
-// before the command is answered for: otherwise an earlier delivery of it, which is late, or a later one, might still carry it
-// out when the saga has moved on, and own a saga that no command would be delivered for any more.
+// CommandDismissed tells of a command that there was nothing to do for, or that could not be carried out. It is logged before
+// the command is acknowledged, so that no other delivery of the same command can carry it out when the saga has moved on, and
+// own a saga that no command would be delivered for any more.
 type CommandDismissed struct {
 	ID      string `json:"id"`
 	Command string `json:"command"` // its kind

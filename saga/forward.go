@@ -218,7 +218,7 @@ func (w *walk) racing(n *PlanNode, key string, at frame) outcome {
 	}
 }
 
-// unwind visits a branch that is not wanted any more: its attempts are let end, then it is undone. It fails where an undo
+// unwind visits a branch that is not wanted any more: its attempts may finish, then it is undone. It fails where an undo
 // has failed for good.
 //
 // That it is undone is in the log before an undo begins: whoever takes the saga over must not take an attempt forward for

@@ -25,7 +25,7 @@ type operator interface {
 	order() Order
 }
 
-// Pause has a saga halt: attempts under way are let end, and nothing else begins until [Resume].
+// Pause has a saga halt: attempts under way may finish, and nothing else begins until [Resume].
 type Pause struct{ Order }
 
 // Resume ends a pause.

@@ -26,7 +26,7 @@ func Parallel[S any](name string, branches ...BranchNode[S]) BranchesNode[S] {
 }
 
 // Race runs its branches at once, each on its own copy of the state, and goes on with the state of the first that is
-// done. The others start nothing more, their attempts under way are let end, and they are undone. A branch that fails for good
+// done. The others start nothing more, their attempts under way may finish, and they are undone. A branch that fails for good
 // is undone and out of the race; the race fails when all have.
 func Race[S any](name string, branches ...BranchNode[S]) BranchesNode[S] {
 	return BranchesNode[S]{KindRace, name, branches}

@@ -19,7 +19,7 @@ func Sleep[S any](name string, rest func(*S) time.Duration) SleepNode[S] {
 }
 
 // SleepUntil waits until the time that the function gives. It is asked once and the time is recorded. A time that has
-// passed is no wait. One outside the years 0 to 9999, such as milliseconds make that were taken for seconds, fails the saga.
+// passed is no wait. One outside the years 0 to 9999 fails the saga; the usual cause is milliseconds passed as seconds.
 func SleepUntil[S any](name string, until func(*S) time.Time) SleepNode[S] {
 	return SleepNode[S]{name: name, until: until}
 }
@@ -53,7 +53,7 @@ type WithinNode[S any] struct {
 }
 
 // Within runs the nodes one after another and fails the saga, which is undone, unless they are done when the limit has
-// passed since the saga got there. Attempts under way have their context ended, and are let end.
+// passed since the saga got there. Attempts under way have their context ended, and may finish.
 func Within[S any](name string, limit time.Duration, nodes ...Node[S]) WithinNode[S] {
 	return WithinNode[S]{name, limit, nodes}
 }

@@ -20,7 +20,7 @@ type Undoing struct {
 }
 
 // UndoPlan tells what would be undone, in this order, if the saga were cancelled now. Attempts that are under way would be
-// let end first, and undone, too, if they succeed. It is empty past the pivot, and for a saga that has ended.
+// waited for first, and undone, too, if they succeed. It is empty past the pivot, and for a saga that has ended.
 func UndoPlan(p *Plan, in *Instance) []Undoing {
 	if in.Version == 0 || in.Ended() || p.pastPivot(in) {
 		return nil

@@ -9,6 +9,7 @@
 //	saga.<ns>.<shard>.<definition>.<id>.cmd            commands
 //	saga.<ns>.<shard>.<definition>.<id>.evt            commits
 //	saga.<ns>.<shard>.<definition>.<id>.timer.<name>   pending schedules; they fire at .cmd
+//	saga.<ns>.<shard>.<definition>.<id>.out.<topic>    what steps have emitted, for others
 //	saga.<ns>.dead.<shard>.<definition>.<id>           commands set aside, with the reason
 //	saga.<ns>.poke.<worker>                            core NATS: the log of a saga has moved on
 //

@@ -207,8 +207,8 @@ type letterDeed struct {
 func (a *app) lettersRedrive() *cobra.Command {
 	return a.letterDeed(letterDeed{
 		use: "redrive", short: "Send commands that were set aside again",
-		long: "Redrive sends commands that were set aside to their sagas again and removes them from the dead letters, once what they failed " +
-			"of is mended. Each is sent once, however often redrive is interrupted and called again. One that was cut, because it was too " +
+		long: "Redrive sends commands that were set aside to their sagas again and removes them from the dead letters. Use it once the " +
+			"cause is fixed. Each is sent once, however often redrive is interrupted and called again. One that was cut, because it was too " +
 			"large for a dead letter, cannot be sent again: it is told of, and the rest goes on.",
 		would: "would be sent again", done: "sent again",
 		do: func(ctx context.Context, c *engine.Client, number uint64) (engine.DeadLetter, error) {

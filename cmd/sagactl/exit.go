@@ -41,8 +41,9 @@ type exitMeaning struct {
 
 var exitMeanings = []exitMeaning{
 	{exitOK, "done"},
-	{exitNo, "it ran, and the answer is no: the books do not balance, doctor found something, a saga that was waited for did not complete, " +
-		"an import has refused some, or a dead letter cannot be redriven because it was cut"},
+	{exitNo, "it ran, and the answer is no: the books do not balance, doctor or verify found something, there are no read models to tell " +
+		"the status of, a saga that was waited for did not end as was asked (completed; after a cancel, compensated), an import has " +
+		"refused some, or a dead letter cannot be redriven because it was cut"},
 	{exitUsage, "the command line, a name or an input is wrong; nothing was done"},
 	{exitServer, "no server, no JetStream, a server that is too old, no sagas in this namespace, no Redis, or no read models in it yet"},
 	{exitNotFound, "there is no such saga, no such version of it, no such plan, or no such dead letter"},
@@ -50,7 +51,7 @@ var exitMeanings = []exitMeaning{
 		"directory or the port is in use"},
 	{exitDamaged, "what is stored is not as it must be: streams with other settings, a history with holes or from a newer build"},
 	{exitFailed, "anything else: a full disk, say"},
-	{exitStopped, "interrupted"},
+	{exitStopped, "interrupted before it was done; what runs until it is interrupted (`dev`, `projections run`, `retention run`) ends with 0"},
 }
 
 // exitHelp tells of all exit codes.

@@ -64,7 +64,7 @@ func (a *app) undoPlan() *cobra.Command {
 		Use:   "plan DEFINITION ID",
 		Short: "Print what would be undone if a saga were cancelled now",
 		Long: "Plan prints what would be undone if a saga were cancelled now, in which order, and what at once. Nothing happens. " +
-			"Attempts that are under way would be let end first, and undone, too, if they succeed.\n\nWith -o json, a list: step, child (definition, id), at_once (lists), perhaps (it may not have had its effect).",
+			"Attempts that are under way would finish first, and be undone, too, if they succeed.\n\nWith -o json, a list: step, child (definition, id), at_once (lists), perhaps (it may not have had its effect).",
 		Example: "  sagactl plan place-order o-1",
 		Args:    arguments("DEFINITION", "ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {

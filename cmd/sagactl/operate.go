@@ -111,7 +111,7 @@ func (a *app) operations() []*cobra.Command {
 		a.graph(), a.undoPlan(), a.signal(), a.approve(), retry,
 		a.operation(operation{
 			use: "pause", short: "Have a saga halt", done: "pause requested",
-			long:    "Pause has a saga halt: attempts under way are let end, and nothing else begins until it is resumed.",
+			long:    "Pause has a saga halt: attempts under way may finish, and nothing else begins until it is resumed.",
 			example: `pause place-order o-1 --reason "the warehouse burns"`,
 			send: func(ctx context.Context, c *engine.Client, key saga.Key, _ []string, opts options) error {
 				return c.Pause(ctx, key, opts...)

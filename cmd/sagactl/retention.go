@@ -119,8 +119,8 @@ func parsePeriod(text string) (time.Duration, error) {
 	return d, nil
 }
 
-const reportFields = "sagas, due (definition, status, sagas), purged, held, reasons (saga, reason) of the first hundred held, finished (purges that " +
-	"were gone on with), exported (names of files), took_ns"
+const reportFields = "sagas, due (definition, status, sagas), purged, held, reasons (saga, reason) of the first hundred held, finished (interrupted " +
+	"purges that were completed), exported (names of files), took_ns"
 
 func (a *app) retentionPlan() *cobra.Command {
 	var f retentionFlags

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 
 	"github.com/jetsaga/jetsaga/projections/idempotency"
 )
@@ -18,7 +19,7 @@ import (
 //
 //   - While the first is being worked on, a repeated one gets 409 (Conflict) with Retry-After.
 //   - With another body or another query under the same key it gets 422.
-//   - Answers of 500 and more, and 408, 409, 425 and 429, are passed on and not kept: the request may be repeated.
+//   - Answers of 500 to 599, and 408, 409, 425 and 429, are passed on and not kept: the request may be repeated.
 //   - A request without a key, or with one that is not of printable ASCII, gets 400; see [Optional].
 //   - While Redis is away, requests with a key get 503 with Retry-After.
 //
@@ -47,7 +48,7 @@ func HTTP(store *idempotency.Store, opts ...Option) func(http.Handler) http.Hand
 				recorded := &recorder{header: http.Header{}}
 				next.ServeHTTP(recorded, again)
 				a := recorded.answer()
-				return a, !passing(a.Status) && len(a.Body) <= conf.maxBody
+				return a, !passing(strconv.Itoa(a.Status)) && len(a.Body) <= conf.maxBody
 			})
 			if no != nil {
 				refuseHTTP(w, no)
@@ -69,13 +70,6 @@ func asked(r *http.Request, body []byte) []byte {
 		return body
 	}
 	return slices.Concat([]byte("?"+r.URL.RawQuery+"\x00"), body)
-}
-
-// passing reports whether a status may be another when the request is repeated.
-func passing(status int) bool {
-	return status >= http.StatusInternalServerError || slices.Contains([]int{
-		http.StatusRequestTimeout, http.StatusConflict, http.StatusTooEarly, http.StatusTooManyRequests,
-	}, status)
 }
 
 func unreadable(err error, most int) *refusal {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
-	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
@@ -19,8 +18,8 @@ import (
 //
 //   - While the first is being worked on, a repeated one gets the error 409 with the header Retry-After.
 //   - With other data under the same key it gets 422.
-//   - Errors whose code begins with 5 are passed on and not kept: the request may be repeated. A handler that does not respond
-//     gives 500.
+//   - Errors whose code begins with 5, and 408, 409, 425 and 429, are passed on and not kept: the request may be repeated. A
+//     handler that does not respond gives 500.
 //   - A request without a key, or with one that is not of printable ASCII, gets 400; see [Optional].
 //   - While Redis is away, requests with a key get 503 with Retry-After.
 //
@@ -47,7 +46,7 @@ func Micro(ctx context.Context, store *idempotency.Store, next micro.Handler, op
 			if recorded.answer == nil {
 				return &answer{Code: "500", Text: "the service has not responded"}, false
 			}
-			return recorded.answer, !strings.HasPrefix(recorded.answer.Code, "5") && len(recorded.answer.Body) <= conf.maxBody
+			return recorded.answer, !passing(recorded.answer.Code) && len(recorded.answer.Body) <= conf.maxBody
 		})
 		if no != nil {
 			refuseMicro(r, no)

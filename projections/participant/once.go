@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jetsaga/jetsaga/projections/idempotency"
@@ -26,6 +28,12 @@ const (
 	statusOther       = 422
 	statusUnavailable = 503
 )
+
+// passing reports whether an answer with a status, or the code of a NATS service, may be another when the request is repeated:
+// the server has failed, or asks for the request later.
+func passing(code string) bool {
+	return strings.HasPrefix(code, "5") || slices.Contains([]string{"408", "409", "425", "429"}, code)
+}
 
 // seconds is the value of the header Retry-After.
 func (r *refusal) seconds() string {
