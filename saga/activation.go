@@ -546,15 +546,18 @@ func (a *Activation) ack() Action {
 	if a.told || a.in == nil || !a.in.Ended() || a.in.Parent == nil {
 		return Action{Do: ActAck}
 	}
-	done := ChildDone{
-		Run: a.in.Parent.Run, Ref: ChildRef{a.key, a.in.Run}, Step: a.in.Parent.Step, Version: a.in.Version,
-		Status: a.in.Status, Error: a.in.Error, Refused: a.refused,
-	}
+	done := ChildDone{Ref: ChildRef{a.key, a.in.Run}, Status: a.in.Status, Error: a.in.Error, Refused: a.refused}
 	if done.Status == StatusCompleted {
 		done.State = a.in.State
 	}
-	done.ID = fmt.Sprintf("%s-%d-%s", a.in.Run, done.Version, a.me.Command)
-	return Action{Do: ActTell, Word: &Word{To: a.in.Parent.Key, Done: done}}
+	return a.tell(*a.in.Parent, done)
+}
+
+// tell has the parent of a run know how that has ended.
+func (a *Activation) tell(p Parent, done ChildDone) Action {
+	done.Run, done.Step, done.Version = p.Run, p.Step, a.in.Version
+	done.ID = fmt.Sprintf("%s-%d-%s", done.Ref.Run, done.Version, a.me.Command)
+	return Action{Do: ActTell, Word: &Word{To: p.Key, Done: done}}
 }
 
 func (a *Activation) retry(reason error) Action {

@@ -24,6 +24,9 @@ import (
 
 // admit decides on the saga as loaded.
 func (a *Activation) admit(now time.Time) Action {
+	if a.in.Owner.Command == a.me.Command && a.me.Command != "" {
+		return a.reclaim(now) // it may own the saga long after its id was forgotten
+	}
 	switch cmd := a.cmd.(type) {
 	case Start:
 		return a.admitStart(now, cmd)
@@ -115,18 +118,24 @@ func (a *Activation) wakeUp(now time.Time, event Event) Action {
 }
 
 func (a *Activation) admitCancel(now time.Time, run string, event CancelRequested) Action {
-	late := a.in.Cancel != nil || a.in.over()
+	var late error
+	switch {
+	case a.in.over():
+		late = errOver
+	case a.in.Cancel != nil:
+		late = errCancelled
+	case a.in.Status == StatusStuck:
+		late = errStuck
+	}
 	switch {
 	case a.in.Run != run:
 		return a.findRun(run)
 	case a.in.Cancel != nil && a.in.Cancel.ID == event.ID, slices.Contains(a.in.Seen, event.ID):
 		return a.reclaim(now)
-	case late && a.level != Latest:
+	case late != nil && a.level != Latest:
 		return a.load(Latest) // an operator may have taken it back since
-	case late:
-		return a.reclaim(now)
-	case a.in.Status == StatusStuck:
-		return a.dismiss(now, errStuck, a.ack)
+	case late != nil:
+		return a.dismiss(now, late, a.ack)
 	case a.in.Parked:
 		if retry, ok := a.know(a.in.Definition); !ok {
 			return retry
@@ -139,8 +148,12 @@ func (a *Activation) admitCancel(now time.Time, run string, event CancelRequeste
 	}
 }
 
-// errStuck is why a stuck saga is not cancelled: it was, or it cannot be.
-var errStuck = errors.New("the saga is stuck: it waits for an operator")
+// Why a saga is not cancelled, or takes no signal. A stuck one was cancelled, or it cannot be.
+var (
+	errOver      = errors.New("the saga has ended")
+	errCancelled = errors.New("the saga was cancelled before")
+	errStuck     = errors.New("the saga is stuck: it waits for an operator")
+)
 
 // findRun looks for a run that is not in the log: it may not have begun.
 func (a *Activation) findRun(run string) Action {
@@ -197,7 +210,13 @@ func runOf(c Command) string {
 // be undone, not lost.
 func (a *Activation) admitUnstarted(now time.Time, start Start) Action {
 	if !a.mayBegin(start) {
-		return a.sure("the run that is meant has not begun", a.in.Run == start.Previous)
+		early := a.in.Run == start.Previous
+		if _, undo := a.cmd.(Undo); undo && !early && start.Parent != nil && !a.told {
+			return a.tell(*start.Parent, ChildDone{
+				Ref: ChildRef{a.key, start.Run}, Status: StatusTerminated, Error: "it was run again since", Refused: true,
+			})
+		}
+		return a.sure("the run that is meant has not begun", early)
 	}
 	if retry, ok := a.know(start.Definition); !ok {
 		return retry
@@ -218,7 +237,7 @@ func (a *Activation) admitUnstarted(now time.Time, start Start) Action {
 
 func (a *Activation) admitSignal(now time.Time, cmd Signal) Action {
 	switch {
-	case slices.Contains(a.in.Seen, cmd.ID):
+	case slices.Contains(a.in.Seen, cmd.ID), cmd.decides() && slices.Contains(a.in.Seen, a.me.decision()):
 		return a.reclaim(now)
 	case a.in.Version == 0:
 		return a.sure("the saga has not begun", true)
@@ -258,9 +277,6 @@ func (a *Activation) admitChild(now time.Time, cmd ChildDone) Action {
 	})
 }
 
-// errOver is why a signal is not for a saga that has ended.
-var errOver = errors.New("the saga has ended")
-
 // news reports whether an answer tells something new of the child at the version that the log knows. It may come before it is in the
 // log that the child was asked.
 func (c *ChildState) news(cmd ChildDone) bool {
@@ -276,7 +292,7 @@ func (a *Activation) admitOrder(now time.Time, cmd operator) Action {
 	case a.in.Run != o.Run:
 		return a.findRun(o.Run)
 	}
-	if retry, ok := a.know(a.in.Definition); !ok {
+	if retry, ok := a.know(a.in.Definition); !ok && needsPlan(cmd) {
 		return retry
 	}
 	event, err := a.orders(cmd)
@@ -304,6 +320,16 @@ func (a *Activation) admitOrder(now time.Time, cmd operator) Action {
 		return a.claimed(now)
 	}
 	return a.append(now)
+}
+
+// needsPlan reports whether only a worker that has the saga's definition can carry out what an operator wants.
+func needsPlan(cmd operator) bool {
+	switch cmd.(type) {
+	case Pause, Terminate:
+		return false
+	default:
+		return true
+	}
 }
 
 // orders gives the event that an operator's command is, nil where there is nothing to do.
@@ -379,6 +405,9 @@ func (a *Activation) orderRetry(cmd Retry) (Event, error) {
 				return nil, fmt.Errorf("the saga has ended %s, and not because of step %q", a.in.Status, step)
 			}
 		default:
+			if a.in.block(step).Failed != "" {
+				return nil, fmt.Errorf("%q is a block, which cannot be tried again: reset the saga to before it", step)
+			}
 			return nil, fmt.Errorf("step %q has not failed", step)
 		}
 	}

@@ -6,19 +6,20 @@ import (
 	"time"
 )
 
-func TestNoAnswerIsAcknowledgedOnWhatAReplicaShows(t *testing.T) {
+func TestNoCommandIsAnsweredOnWhatAReplicaShows(t *testing.T) {
 	child := ChildRef{Key: Key{"c", "1"}, Run: "k"}
 	start := SagaStarted{Run: "r", Definition: 1}
 	for _, test := range []struct {
 		name    string
 		events  []Event
 		command Command
+		answer  ActionKind
 	}{
 		{"an Undo of a saga that is to be cancelled, and may have completed since",
-			[]Event{start, CancelRequested{ID: "x"}}, Undo{Order{ID: "u", Run: "r"}}},
+			[]Event{start, CancelRequested{ID: "x"}}, Undo{Order{ID: "u", Run: "r"}}, ActAppend},
 		{"an answer that tells nothing new, though the child may have been asked again since",
 			[]Event{start, ChildStarted{Node: "k", Ref: child}, ChildEnded{Step: "k", Ref: child, Status: StatusStuck, Version: 3}},
-			ChildDone{ID: "a", Run: "r", Ref: child, Step: "k", Status: StatusStuck, Version: 3}},
+			ChildDone{ID: "a", Run: "r", Ref: child, Step: "k", Status: StatusStuck, Version: 3}, ActAck},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			a := NewActivation(ActivationConfig{Worker: "w", Plan: func(string, int) *Plan { return threeSteps(t) }},
@@ -31,8 +32,8 @@ func TestNoAnswerIsAcknowledgedOnWhatAReplicaShows(t *testing.T) {
 				}
 				action = a.Loaded(time.Now(), log)
 			}
-			if action.Do != ActAck {
-				t.Errorf("with what the leader has, the action is %v, want an acknowledgement", action.Do)
+			if action.Do != test.answer {
+				t.Errorf("with what the leader has, the action is %v, want %v", action.Do, test.answer)
 			}
 		})
 	}

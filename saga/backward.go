@@ -1,6 +1,7 @@
 package saga
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -109,7 +110,7 @@ func (w *walk) backwardChild(n *PlanNode, key string) (done bool) {
 		return true
 	case c.Refused:
 		w.follows(CompensationFailed{Step: key, Attempt: s.UndoAttempt + 1, Failure: Failure{
-			Error: fmt.Sprintf("the child %s has passed its pivot and cannot be undone", c.Ref.Key), Permanent: true, GaveUp: true,
+			Error: fmt.Sprintf("the child %s cannot be undone: %s", c.Ref.Key, cmp.Or(c.Error, "it has passed its pivot")), Permanent: true, GaveUp: true,
 		}})
 		return false
 	case c.Recalled:

@@ -12,6 +12,7 @@ func TestACommandThatComesAtTheWrongTimeIsNotCarriedOutLater(t *testing.T) {
 	begun := func(events ...Event) []Commit {
 		return []Commit{{Version: 1, By: Owner{Worker: "v", Command: "r", Delivery: 1}, Events: append([]Event{SagaStarted{Run: "r", Definition: 1}}, events...)}}
 	}
+	reset := SagaReset{Order: Order{ID: "o", Run: "r"}, To: 1, Saga: &Instance{Run: "r", Definition: 1, Status: StatusRunning}}
 	for _, test := range []struct {
 		name    string
 		log     []Commit
@@ -19,6 +20,8 @@ func TestACommandThatComesAtTheWrongTimeIsNotCarriedOutLater(t *testing.T) {
 		later   []Event
 		answer  ActionKind
 	}{
+		{"a Cancel of a saga that has ended", begun(SagaCompleted{}), Cancel{ID: "c", Run: "r"}, []Event{reset, SagaParked{}}, ActAck},
+		{"a second Cancel", begun(CancelRequested{ID: "first"}), Cancel{ID: "c", Run: "r"}, []Event{reset, SagaParked{}}, ActAck},
 		{"a Resume of a saga that is not paused", begun(), Resume{Order{ID: "c", Run: "r"}},
 			[]Event{SagaPaused{Order{ID: "p", Run: "r"}}}, ActAck},
 		{"a Retry of a step that has not failed", begun(), Retry{Order{ID: "c", Run: "r"}, []string{"a"}},

@@ -162,6 +162,9 @@ func (in *Instance) exchange(event Event, at stamp) {
 	case SignalReceived:
 		in.Signals = append(in.Signals, e.Signal)
 		in.see(e.ID)
+		if e.decides() {
+			in.see(at.by.decision())
+		}
 		in.wake(at.by)
 	case SignalTaken:
 		in.change(e.Node).Signal = in.takeSignal(e.ID)
@@ -198,7 +201,10 @@ func (in *Instance) endChild(e ChildEnded) {
 	if b.Child == nil || b.Child.Ref != e.Ref {
 		return
 	}
-	b.Child.Status, b.Child.State, b.Child.Error = e.Status, e.State, e.Error
+	if !e.Refused || b.Child.Status == "" { // else it is known how it has ended
+		b.Child.Status, b.Child.State = e.Status, e.State
+	}
+	b.Child.Error = e.Error
 	b.Child.Recalled, b.Child.Refused, b.Child.Version = false, e.Refused, e.Version
 }
 
@@ -295,12 +301,15 @@ func (in *Instance) reset(e SagaReset, at stamp) {
 	}
 	was.keepSignals(in)
 	was.keepChildren(in)
+	if in.Cancel != nil {
+		was.see(in.Cancel.ID) // its command may still be delivered
+	}
 	*in = *was
 	in.see(e.ID)
 }
 
 // keepSignals takes over the signals that have come since the saga was as it is. What was there is there again, and an approval
-// whose decision was taken since can be decided again.
+// whose decision was taken since can be decided again, but not by the command that decided it.
 func (in *Instance) keepSignals(since *Instance) {
 	has := func(id string) bool {
 		return slices.ContainsFunc(in.Signals, func(s Signal) bool { return s.ID == id })

@@ -1,6 +1,9 @@
 package saga
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // Nothing follows the end of a run but what mends a stuck one.
 func TestAnOperatorReopensASagaOnlyWhereItIsStuck(t *testing.T) {
@@ -36,5 +39,33 @@ func TestAnOperatorReopensASagaOnlyWhereItIsStuck(t *testing.T) {
 				t.Errorf("of a step at which it is not stuck: %#v, %v", event, err)
 			}
 		})
+	}
+}
+
+func TestASagaOfADefinitionThatNobodyHasCanBeHaltedAndEnded(t *testing.T) {
+	order := Order{ID: "o", Run: "r"}
+	log := Log{Revision: 1, Base: 1, Commits: []Commit{{Version: 1, By: Owner{Worker: "v", Command: "r", Delivery: 1}, Events: []Event{
+		SagaStarted{Run: "r", Definition: 1}, TimerSet{Name: "wake"}, SagaParked{}}}}}
+	for _, test := range []struct {
+		command Command
+		want    ActionKind
+	}{
+		{Pause{order}, ActAppend}, {Terminate{order}, ActAppend}, {Resume{order}, ActRetry}, {Skip{order, "a"}, ActRetry}, {Cancel{ID: "c", Run: "r"}, ActRetry},
+	} {
+		a := NewActivation(ActivationConfig{Worker: "w", Plan: func(string, int) *Plan { return nil }},
+			Delivery{Key: Key{"d", "one"}, Command: test.command, Count: 1, Stream: "s", Sequence: 9})
+		action := a.Begin(time.Now())
+		for action.Do == ActLoad {
+			action = a.Loaded(time.Now(), log)
+		}
+		if action.Do != test.want {
+			t.Errorf("%s: %v, want %v", CommandName(test.command), action.Do, test.want)
+		}
+		if action.Do != ActAppend {
+			continue
+		}
+		if answer := a.Appended(time.Now(), 2); answer.Do != ActAck {
+			t.Errorf("%s: then %v, want it acknowledged", CommandName(test.command), answer.Do)
+		}
 	}
 }

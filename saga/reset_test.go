@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"testing"
+	"time"
 )
 
 // reset takes the stage's saga back to where it was.
@@ -92,6 +93,57 @@ func TestAnApprovalCanBeDecidedAgainAfterAReset(t *testing.T) {
 			}
 			if !slices.Contains(s.in.Seen, decision("chief").ID) || len(s.in.Signals) != 1 {
 				t.Errorf("the decision that came early and nobody has taken is forgotten: %v, %v", s.in.Seen, s.in.Signals)
+			}
+		})
+	}
+}
+
+func TestWhatAResetTakesBackIsNotDoneAgainByItsOwnCommand(t *testing.T) {
+	plan := Must(Define("d", 1, Step("a", stageStep), Approval[stageState]("boss", nil), Step("b", stageStep))).Plan()
+	key := Key{"d", "one"}
+	decision, err := newToken(key, "r", "boss").Decide(Decision{Approved: true}, "r", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	by := func(command Command) Owner {
+		return Owner{Worker: "v", Command: command.CommandID(), Delivery: 1, Stream: "s", Sequence: 9}
+	}
+	begun := []Commit{{Version: 1, By: Owner{Worker: "v", Command: "r", Delivery: 1}, Events: []Event{
+		SagaStarted{Run: "r", Definition: 1}, StepCompleted{Step: "a", Attempt: 1}, SagaParked{}}}}
+	was, err := Fold(key, begun)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name    string
+		command Command
+		events  []Event
+	}{
+		{"a Cancel", Cancel{ID: "c", Run: "r"}, []Event{CancelRequested{ID: "c"}}},
+		{"an Undo, which was to cancel it", Undo{Order{ID: "u", Run: "r"}}, []Event{CancelRequested{ID: "u"}}},
+		{"the decision on an approval", decision, []Event{SignalReceived{decision}, SignalTaken{Node: "boss", ID: decision.ID}}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			log := Log{Revision: 3, Base: 1, Commits: append(slices.Clone(begun),
+				Commit{Version: 2, By: by(test.command), Events: test.events},
+				Commit{Version: 3, By: Owner{Worker: "v", Command: "o", Delivery: 1, Stream: "s", Sequence: 10}, Events: []Event{
+					SagaReset{Order: Order{ID: "o", Run: "r"}, To: 1, Saga: was}, SagaParked{}}})}
+			deliver := func(sequence uint64) Action {
+				a := NewActivation(ActivationConfig{Worker: "w", Plan: func(string, int) *Plan { return plan }},
+					Delivery{Key: key, Command: test.command, Count: 2, Stream: "s", Sequence: sequence})
+				action := a.Begin(time.Now())
+				for action.Do == ActLoad {
+					action = a.Loaded(time.Now(), log)
+				}
+				return action
+			}
+			if action := deliver(9); action.Do != ActAck {
+				t.Errorf("its command, delivered again: %v, want it acknowledged", action.Do)
+			}
+			if _, ok := test.command.(Signal); ok {
+				if action := deliver(11); action.Do == ActAck {
+					t.Error("it cannot be decided again")
+				}
 			}
 		})
 	}

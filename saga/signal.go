@@ -220,6 +220,12 @@ func ParseToken(text string) (Token, error) {
 	return t, nil
 }
 
+// decides reports whether the signal is the decision on an approval.
+func (c Signal) decides() bool { return strings.HasPrefix(c.Name, approvalPrefix) }
+
+// decision names one command that decides an approval. All have the id of its token.
+func (o Owner) decision() string { return fmt.Sprintf("%s@%s/%d", o.Command, o.Stream, o.Sequence) }
+
 // approvalPrefix begins the name of the signal that decides an approval; the wait's key follows.
 const approvalPrefix = "approval/"
 

@@ -96,8 +96,8 @@ func (a *actor) append(action saga.Action) {
 	w.commits++
 	a.lost = nil
 	for _, e := range action.Commit.Events {
-		if dismissed, ok := e.(saga.CommandDismissed); ok {
-			w.refused[dismissed.ID] = true
+		if dismissed, ok := e.(saga.CommandDismissed); ok && dismissed.Command != "Cancel" && dismissed.Command != "Undo" {
+			w.refused[dismissed.ID] = true // a saga is cancelled once, and which of several requests that was is no matter
 		}
 	}
 	if action.Poke != "" {

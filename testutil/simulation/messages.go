@@ -280,14 +280,14 @@ func (s *subject) help(f *flow) bool {
 		return false
 	}
 	step := pick(s.w.rng, stuck...)
-	switch s.w.rng.IntN(5) {
+	switch s.w.rng.IntN(6) {
 	case 0:
 		s.give(saga.Retry{Order: s.newOrder()})
 	case 1:
 		s.give(saga.Retry{Order: s.newOrder(), Steps: []string{step}})
 	case 2:
 		s.give(saga.Skip{Order: s.newOrder(), Step: step})
-	case 3:
+	case 3, 4:
 		s.give(saga.Resolve{Order: s.newOrder(), Step: step})
 	default:
 		s.give(saga.Terminate{Order: s.newOrder()})
