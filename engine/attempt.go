@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/jetsaga/jetsaga/saga"
@@ -219,10 +220,20 @@ func (a *activation) startChild(ctx context.Context, runner saga.Runner, action 
 	if err != nil {
 		return &ref, err
 	}
-	for _, s := range starts {
-		if s.Run == ref.Run {
-			return &ref, nil
-		}
+	if slices.ContainsFunc(starts, func(s saga.Start) bool { return s.Run == ref.Run }) {
+		return &ref, nil
+	}
+	// The Start of one that runs for ever is forgotten in time; its log still tells.
+	log, err := a.w.journal.Load(ctx, ref.Key, saga.Latest)
+	if err != nil {
+		return &ref, err
+	}
+	child, err := saga.Fold(ref.Key, log.Commits)
+	if err != nil {
+		return &ref, err
+	}
+	if child.Run == ref.Run {
+		return &ref, nil
 	}
 	return nil, saga.Permanent(fmt.Errorf("the child %s exists, and was not started by this saga", ref.Key))
 }

@@ -266,12 +266,16 @@ func (c *Client) retryLong(ctx context.Context, f func(ctx context.Context) erro
 	if err == nil || !unanswered(err) {
 		return err
 	}
-	return untilDone(ctx, func() error {
+	ended := untilDone(ctx, func() error {
 		if err = f(ctx); err != nil && (!unanswered(err) || ctx.Err() != nil) {
 			return backoff.Permanent(err)
 		}
 		return err
 	}, nil)
+	if ended != nil && ended == ctx.Err() { //nolint:errorlint // the bare one, which tells neither the saga nor what it waited for
+		return fmt.Errorf("%w: %w", err, ended)
+	}
+	return ended
 }
 
 // unanswered tells a server that has not answered, and may yet, from one that has said no.

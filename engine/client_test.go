@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
+
 	"github.com/jetsaga/jetsaga/engine"
 	"github.com/jetsaga/jetsaga/saga"
 	"github.com/jetsaga/jetsaga/shard"
@@ -135,6 +137,35 @@ func TestWhatDoesNotExistIsNotFound(t *testing.T) {
 }
 
 // A saga may be cancelled in any of its situations.
+func TestACallThatRunsOutOfTimeTellsOfWhichSagaAndWhy(t *testing.T) {
+	s := serve(t, 0, server.Options{StoreDir: t.TempDir()})
+	f := &fleet{t, testutil.Connect(t, s, engine.ConnectOptions()...)}
+	def := threeSteps(t, does("hotel"), saga.RetryPolicy{})
+	trips := engine.For(f.client(), def)
+	if _, err := trips.Start(withPatience(t), "t-1", trip{}); err != nil {
+		t.Fatal(err)
+	}
+	short := func() context.Context {
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		t.Cleanup(cancel)
+		return ctx
+	}
+	_, err := trips.Wait(short(), "t-1")
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "trip/t-1") {
+		t.Errorf("waiting for what nobody runs: %v", err)
+	}
+	if err := s.DisableJetStream(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = trips.Start(short(), "t-2", trip{})
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "trip/t-2") {
+		t.Errorf("starting without JetStream: %v", err)
+	}
+	if _, err = trips.Get(short(), "t-1"); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "trip/t-1") {
+		t.Errorf("asking without JetStream: %v", err)
+	}
+}
+
 func TestCancelUndoesTheSaga(t *testing.T) {
 	begun, proceed := make(chan struct{}, 1), make(chan struct{})
 	running := func(ctx context.Context, s *trip) error {

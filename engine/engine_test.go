@@ -346,7 +346,8 @@ func TestAnEngineIsRunOnceAndWithDefinitions(t *testing.T) {
 	if err := e.Run(t.Context()); !errors.Is(err, engine.ErrNothingRegistered) {
 		t.Errorf("Run without definitions: %v", err)
 	}
-	if err := e.Register(def, nil, def); err == nil || !strings.Contains(err.Error(), "nil") || !strings.Contains(err.Error(), "twice") {
+	if err := e.Register(def, nil, (*saga.Definition[trip])(nil), def); err == nil ||
+		!strings.Contains(err.Error(), "definition 2 is nil") || !strings.Contains(err.Error(), "definition 3 is nil") || !strings.Contains(err.Error(), "twice") {
 		t.Errorf("Register of bad definitions: %v", err)
 	}
 	if err := e.Register(def); err != nil {

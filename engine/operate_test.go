@@ -126,6 +126,47 @@ func TestAStuckSagaTakesSignalsAndDecisionsForWhenItGoesOn(t *testing.T) {
 	}
 }
 
+func TestASagaThatIsStuckAtABlockIsResetOnceItsHandlersAreMended(t *testing.T) {
+	f := newFleet(t)
+	var mended atomic.Bool
+	note := func(_ context.Context, e *errand) error {
+		e.Log = "left"
+		return nil
+	}
+	def := saga.Must(saga.Define("errand", 1,
+		saga.Step("go", notes("go")).Pivot(),
+		saga.Parallel("both", saga.Branch("a", saga.Step("left", note)), saga.Branch("b", saga.Step("right", func(ctx context.Context, e *errand) error {
+			if mended.Load() {
+				e.Paid = 1
+				return nil
+			}
+			return notes("right")(ctx, e)
+		}))),
+	))
+	f.engine(engine.Config{}, def)
+	c := f.client()
+	ctx := withPatience(t)
+	started, err := engine.For(c, def).Start(ctx, "e-1", errand{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := c.Wait(ctx, started.Key)
+	if err != nil || !in.StuckAt("both") {
+		t.Fatalf("it ended as %+v, %v", in, err)
+	}
+	for _, steps := range [][]string{nil, {"both"}} {
+		var refused *engine.RefusedError
+		if err := c.Retry(ctx, started.Key, steps); !errors.As(err, &refused) || !strings.Contains(refused.Reason, "reset") {
+			t.Errorf("a retry of %v gives %v", steps, err)
+		}
+	}
+	mended.Store(true)
+	if err := c.Reset(ctx, started.Key, 1); err != nil {
+		t.Fatal(err)
+	}
+	until(ctx, t, c, started.Key, func(in *saga.Instance) bool { return in.Status == saga.StatusCompleted })
+}
+
 func TestAnApprovalIsDecidedOnceWithItsToken(t *testing.T) {
 	for _, approved := range []bool{true, false} {
 		f := newFleet(t)

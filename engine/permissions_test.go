@@ -50,7 +50,7 @@ func TestThePermissionsOfTheDocumentationSuffice(t *testing.T) {
 		saga.Step("go", func(ctx context.Context, e *errand) error {
 			return errors.Join(saga.Emit(ctx, "gone", 1), notes("go")(ctx, e))
 		}),
-		saga.Step("park", func(ctx context.Context, e *errand) error {
+		saga.Step("park", func(ctx context.Context, _ *errand) error {
 			if saga.FromContext(ctx).Attempt == 1 {
 				return saga.RetryAfter(errors.New("later"), 20*time.Millisecond)
 			}

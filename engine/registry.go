@@ -24,7 +24,7 @@ func (r *registry) add(defs []saga.Runnable) error {
 	var errs []error
 	seen := map[string]bool{}
 	for i, d := range defs {
-		if d == nil {
+		if d == nil || d.Plan() == nil { // a Definition that is nil, too
 			errs = append(errs, fmt.Errorf("definition %d is nil", i+1))
 			continue
 		}

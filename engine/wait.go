@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -84,7 +85,7 @@ func (w *watch) await(ctx context.Context, run string) (*saga.Instance, error) {
 	for begun := false; ; {
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, fmt.Errorf("saga %s: waiting for its end: %w", w.key, ctx.Err())
 		case <-w.ends:
 			rest = 0
 		case <-timer.C:

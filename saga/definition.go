@@ -31,8 +31,13 @@ func newDefinition[S any]() *Definition[S] {
 	}
 }
 
-// Plan gives the definition as data.
-func (d *Definition[S]) Plan() *Plan { return d.plan }
+// Plan gives the definition as data; nil of a nil definition.
+func (d *Definition[S]) Plan() *Plan {
+	if d == nil {
+		return nil
+	}
+	return d.plan
+}
 
 // StateType gives the type of what the handlers of a node work on: S, or within a [ForEach] that of its items.
 func (d *Definition[S]) StateType(node string) reflect.Type {
