@@ -21,8 +21,8 @@ func Ready(p *Plan, in *Instance, now time.Time) []Task {
 }
 
 // Settle gives the events that follow from where the saga stands, without any further input: it turns around,
-// or ends. It changes nothing. The caller applies them and asks again until there are none. busy are the tasks that are
-// under way.
+// or ends. It changes nothing that a log could tell. The caller applies them and asks again until there are none. busy are the
+// tasks that are under way.
 func Settle(p *Plan, in *Instance, now time.Time, busy []Task) []Event {
 	w := walk{p: p, in: in, now: now, busy: busy}
 	w.run()

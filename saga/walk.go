@@ -7,7 +7,8 @@ import (
 )
 
 // walk goes through a plan with what the log says of a saga, and finds what comes next: a fact that follows by itself,
-// or else the tasks to carry out and what the saga waits for. It changes nothing.
+// or else the tasks to carry out and what the saga waits for. It changes nothing of the saga, but notes in blocks which items
+// the next walk need not visit.
 type walk struct {
 	p    *Plan
 	in   *Instance
