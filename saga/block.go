@@ -216,14 +216,21 @@ func (in *Instance) joined(scope, key string, branches []*PlanNode, enough int) 
 	return state.Size()
 }
 
-// forget drops what the log says of the named nodes in the turns of a loop, or for the items of a ForEach, with this key.
-func (in *Instance) forget(names []string, key string) {
+// forget drops what the log says of the named nodes in the turns of a loop with this key that come before one, or for so many
+// items of a ForEach. What an operator has passed over in a turn to come stays so.
+func (in *Instance) forget(names []string, key string, before int) {
 	if len(names) == 0 {
 		return
 	}
 	prefix := turnsOf(key) + string(keyMark)
 	forgotten := func(key string) bool {
-		return strings.HasPrefix(turnsOf(key), prefix) && slices.Contains(names, StepName(key))
+		rest, inside := strings.CutPrefix(turnsOf(key), prefix)
+		if !inside || !slices.Contains(names, StepName(key)) {
+			return false
+		}
+		turn, _, _ := strings.Cut(rest, string(keyMark))
+		n, err := strconv.Atoi(turn)
+		return err == nil && n < before
 	}
 	in.Steps.drop(forgotten)
 	maps.DeleteFunc(in.Blocks, func(key string, _ *Block) bool { return forgotten(key) })

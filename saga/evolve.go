@@ -122,7 +122,7 @@ func (in *Instance) flow(event Event, at stamp) {
 		in.change(e.Node).Branch = e.Branch
 	case TurnStarted:
 		in.change(e.Node).Turn = e.Turn
-		in.forget(e.Forget, e.Node)
+		in.forget(e.Forget, e.Node, e.Turn)
 	case LoopEnded:
 		in.change(e.Node).Done = true
 	case BranchesJoined:
@@ -144,8 +144,8 @@ func (in *Instance) flow(event Event, at stamp) {
 		b.Done = true
 		in.patch(e.Scope, e.Patch, State{})
 		if len(e.Forget) > 0 {
+			in.forget(e.Forget, e.Node, len(b.Items))
 			b.Items = nil
-			in.forget(e.Forget, e.Node)
 		}
 	case WaitStarted:
 		in.change(e.Node).Until = e.Until

@@ -164,3 +164,18 @@ func TestAResetDoesNotForgetWhatIsUnsettled(t *testing.T) {
 		t.Errorf("%+v is due, want the undo", task)
 	}
 }
+
+func TestWhatIsPassedOverInATurnToComeIsPassedOverThen(t *testing.T) {
+	forget := []string{"a", "b"}
+	s := newStage(t, Loop("l", func(*stageState) bool { return true }, Step("a", stageStep), Step("b", stageStep)).Max(Unlimited))
+	s.commit(StepSkipped{Order{ID: "o1"}, "a#1"}, StepSkipped{Order{ID: "o2"}, "b#2"})
+	s.commit(TurnStarted{Node: "l", Turn: 1, Forget: forget})
+	if task := s.task("b#1"); task.Step == "" || s.in.Steps.Get("a#1").Status != StepSkippedOver {
+		t.Errorf("in turn 1 a is %+v", s.in.Steps.Get("a#1"))
+	}
+	s.results(Result{Task: s.task("b#1")})
+	s.commit(TurnStarted{Node: "l", Turn: 2, Forget: forget})
+	if s.in.Steps.Get("b#2").Status != StepSkippedOver || s.in.Steps.Get("a#1") != (StepState{}) || s.in.Steps.Get("b#1") != (StepState{}) {
+		t.Errorf("in turn 2 the steps are %v", s.in.Steps)
+	}
+}
