@@ -27,7 +27,8 @@ type Subscription struct {
 // Events brings the events, those of one saga in order. It is closed when the subscription has ended: see Err.
 func (s *Subscription) Events() <-chan projections.Event { return s.events }
 
-// Err tells, once Events is closed, why: nil after Stop or the end of the context.
+// Err tells, once Events is closed, why: nil after Stop or the end of the context, [streams.ErrNotFound] where a stream was
+// removed.
 func (s *Subscription) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -2,17 +2,22 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/jetsaga/jetsaga/engine"
 	"github.com/jetsaga/jetsaga/projections"
 	"github.com/jetsaga/jetsaga/saga"
 	"github.com/jetsaga/jetsaga/shard"
+	"github.com/jetsaga/jetsaga/streams"
 	"github.com/jetsaga/jetsaga/testutil"
 )
 
@@ -206,4 +211,76 @@ func TestASubscriptionOutlivesTheServer(t *testing.T) {
 	run(1)
 	come(all, "t-1")
 	come(one, "t-1")
+}
+
+func TestASubscriptionIsStoppedWhileNoStreamAnswers(t *testing.T) {
+	for name, subscribe := range map[string]func(*engine.Client) (*engine.Subscription, error){
+		"one": func(c *engine.Client) (*engine.Subscription, error) {
+			return c.Subscribe(t.Context(), saga.Key{Definition: "trip", ID: "t-1"}, 0)
+		},
+		"all": func(c *engine.Client) (*engine.Subscription, error) { return c.SubscribeAll(t.Context(), "trip") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := serve(t, 0, server.Options{StoreDir: t.TempDir()})
+			f := &fleet{t, testutil.Connect(t, server, engine.ConnectOptions()...)}
+			s, err := subscribe(f.client())
+			if err != nil {
+				t.Fatal(err)
+			}
+			requests := make(chan *nats.Msg, 1000)
+			if _, err := testutil.Connect(t, server).ChanSubscribe("$JS.API.>", requests); err != nil { // so that none is refused, either
+				t.Fatal(err)
+			}
+			if err := server.DisableJetStream(); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.nc.ForceReconnect(); err != nil {
+				t.Fatal(err)
+			}
+			for m := receive(t, requests); !strings.HasPrefix(m.Subject, "$JS.API.STREAM.") && !strings.HasPrefix(m.Subject, "$JS.API.CONSUMER.CREATE."); {
+				m = receive(t, requests)
+			}
+			stopped := make(chan struct{})
+			go func() {
+				s.Stop()
+				close(stopped)
+			}()
+			select {
+			case <-stopped:
+			case <-time.After(time.Second):
+				t.Error("Stop waits for the server")
+				<-stopped
+			}
+			if err := s.Err(); err != nil {
+				t.Errorf("it ended with %v", err)
+			}
+		})
+	}
+}
+
+func TestASubscriptionEndsWithItsStreams(t *testing.T) {
+	f := newFleet(t)
+	all, err := f.client().SubscribeAll(withPatience(t), "trip")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer all.Stop()
+	js, err := jetstream.New(f.nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := js.DeleteStream(t.Context(), "SAGA_default_1"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case _, open := <-all.Events():
+		if open {
+			t.Error("an event came")
+		}
+	case <-time.After(patience):
+		t.Fatal("it goes on")
+	}
+	if err := all.Err(); !errors.Is(err, streams.ErrNotFound) {
+		t.Errorf("it ended with %v, want that its stream is gone", err)
+	}
 }
