@@ -9,10 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/jetsaga/jetsaga/engine"
 	"github.com/jetsaga/jetsaga/saga"
+	"github.com/jetsaga/jetsaga/shard"
+	"github.com/jetsaga/jetsaga/streams"
 )
 
 // fickle is a definition whose trips end as their note says.
@@ -113,6 +116,44 @@ func TestARetentionPurgesWhatIsDueAndNothingElse(t *testing.T) {
 	}
 	if report, err = client.Retain(ctx, rules); err != nil || report.Purged != 0 || report.Sagas != 2 {
 		t.Errorf("the last report is %+v, %v", report, err)
+	}
+}
+
+func TestASagaThatWasResetUnderAPurgeRunsAgain(t *testing.T) {
+	f := newFleet(t)
+	def := fickle(t)
+	f.engine(engine.Config{}, def)
+	client := f.client()
+	ctx := withPatience(t)
+	travel(ctx, t, client, def, "completed-1")
+	ns := client.Namespace()
+	h, err := ns.Examine(ctx, key("completed-1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Whoever purges it has died after the first act.
+	mark := nats.NewMsg("saga.default." + shard.Of("trip", h.Key.ID).String() + ".trip." + h.Key.ID + ".cmd")
+	mark.Header = nats.Header{
+		jetstream.MsgRollup: {jetstream.MsgRollupSubject}, streams.HeaderHistoric: {"purging"}, "Jetsaga-Run": {h.Saga.Run},
+	}
+	mark.Data = h.Records[0].Data
+	if _, err := ns.JetStream().PublishMsg(ctx, mark); err != nil {
+		t.Fatal(err)
+	}
+	var started *engine.AlreadyStartedError
+	if _, err := engine.For(client, def).Start(ctx, h.Key.ID, trip{}, engine.OrAgain()); !errors.As(err, &started) || started.PurgedAt.IsZero() {
+		t.Errorf("running it again while it is purged: %v, want an AlreadyStartedError that tells of the purge", err)
+	}
+	if err := client.Reset(ctx, h.Key, 1); err != nil {
+		t.Fatal(err)
+	}
+	until(ctx, t, client, h.Key, func(in *saga.Instance) bool { return in.Version > h.Saga.Version && in.Ended() })
+	again, err := engine.For(client, def).Start(ctx, h.Key.ID, trip{Note: "completed"}, engine.OrAgain())
+	if err != nil || again.Run == h.Saga.Run {
+		t.Fatalf("running it again after it was reset: %+v, %v", again, err)
+	}
+	if in, err := client.Wait(ctx, h.Key); err != nil || in.Run != again.Run || in.Status != saga.StatusCompleted {
+		t.Errorf("the run after that: %+v, %v", in, err)
 	}
 }
 

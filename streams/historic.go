@@ -24,7 +24,7 @@ const (
 const (
 	historicKept      = "kept"      // a command that was answered, or a commit that was restored
 	historicRestoring = "restoring" // a commit of a saga whose restoration is not complete
-	historicPurging   = "purging"   // the last command of a saga that is being purged
+	historicPurging   = "purging"   // the first command of a saga that is being purged; of one that was reopened, where a commit is later
 	historicPurged    = "purged"    // what is left of a saga that was purged: a tombstone
 )
 
@@ -51,22 +51,33 @@ func (n *Namespace) Tombstone(ctx context.Context, key saga.Key) (t Tombstone, o
 	if err := key.Validate(); err != nil {
 		return t, false, err
 	}
-	for _, r := range []leaderRequest{
-		// A mark takes the place of all commands, and some may have come late since. A tombstone is a log's last.
-		{Sequence: 1, NextFor: n.subjects.commands(key)}, {LastFor: n.subjects.commits(key)},
-	} {
-		m, err := n.fromLeader(ctx, n.stream(key), r)
-		if errors.Is(err, errNotStored) {
-			continue
-		}
-		if err != nil {
-			return t, false, fmt.Errorf("saga %s: looking for its tombstone: %w", key, err)
-		}
-		if what := m.Header.Get(HeaderHistoric); what == historicPurged || what == historicPurging {
-			return readTombstone(key, m), true, nil
-		}
+	// A mark takes the place of all commands, and some may have come late since. A tombstone is a log's last.
+	command, err := n.ifStored(ctx, n.stream(key), leaderRequest{Sequence: 1, NextFor: n.subjects.commands(key)})
+	var commit stored
+	if err == nil {
+		commit, err = n.ifStored(ctx, n.stream(key), leaderRequest{LastFor: n.subjects.commits(key)})
 	}
-	return t, false, nil
+	if err != nil {
+		return t, false, fmt.Errorf("saga %s: looking for its tombstone: %w", key, err)
+	}
+	mark := command.Header.Get(HeaderHistoric)
+	switch {
+	case mark == historicPurged, mark == historicPurging && command.Sequence > commit.Sequence:
+		return readTombstone(key, command), true, nil
+	case commit.Header.Get(HeaderHistoric) == historicPurged:
+		return readTombstone(key, commit), true, nil
+	default:
+		return t, false, nil // or a mark of a saga that was reopened since
+	}
+}
+
+// ifStored asks the stream's leader for one message, and gives none where there is none.
+func (n *Namespace) ifStored(ctx context.Context, stream string, r leaderRequest) (stored, error) {
+	m, err := n.fromLeader(ctx, stream, r)
+	if errors.Is(err, errNotStored) {
+		return stored{}, nil
+	}
+	return m, err
 }
 
 func readTombstone(key saga.Key, m stored) Tombstone {

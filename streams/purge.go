@@ -21,7 +21,8 @@ import (
 //     that reads it. The condition is that no command has come since the saga was examined.
 //  2. The log gives way to a tombstone: a commit whose snapshot is a saga that has ended, under a run that nobody means.
 //     From here on the saga is purged. The condition is that nothing was appended since the saga was examined: one that
-//     an operator's order has reopened meanwhile is left alone, and the mark of act 1 taken back.
+//     an operator's order has reopened meanwhile is left alone. The mark of act 1 is then taken back where it can be, and
+//     says nothing where it cannot, since the order stands after it: a mark that is older than the log's last commit is none.
 //     A Start that is delivered late, or a worker that slept through it all, finds the tombstone where its log should
 //     be empty: its append is refused, and what it loads has ended.
 //  3. Timers and the outbox go.
@@ -45,7 +46,7 @@ type Stage int
 // The stages of a purge.
 const (
 	StageWhole  Stage = iota // it was not begun
-	StageMarked              // act 1 is done
+	StageMarked              // act 1 is done, by whoever has these Holdings: for others, it is to be done again, with its condition
 	StageBuried              // act 2 is done: there is a tombstone in place of the log
 	StageGone                // nothing is left to be done
 )
@@ -152,8 +153,6 @@ func (h *Holdings) read(commands, commits []stored) error {
 		h.Stage, h.grave = StageBuried, readTombstone(h.Key, commit)
 	case len(commits) == 0 && (mark == historicPurging || mark == historicPurged): // the log's tombstone has gone
 		h.Stage, h.grave = StageBuried, readTombstone(h.Key, first)
-	case len(commits) > 0 && mark == historicPurging:
-		h.Stage = StageMarked
 	}
 	if h.Stage == StageBuried && last.Header.Get(HeaderHistoric) == historicPurged {
 		h.Stage = StageGone
@@ -306,7 +305,7 @@ func (n *Namespace) unmark(ctx context.Context, h *Holdings) error {
 	m.Header[HeaderHistoric] = []string{historicKept}
 	_, err := n.pub.publish(ctx, m)
 	if isConflict(err) {
-		return nil // another command is the last now
+		return nil // another command is the last now, and the log is later than the mark
 	}
 	return err
 }

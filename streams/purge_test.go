@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -192,6 +193,91 @@ func TestASagaThatChangesMeanwhileIsNotPurged(t *testing.T) {
 		t.Errorf("a saga that got a command: %v, want ErrChanged", err)
 	}
 	if got := left(t, ns, key("cmd")); got["cmd"] != 2 || got["evt"] != 3 {
+		t.Errorf("there is left: %v", got)
+	}
+}
+
+func TestAMarkOfAPurgeIsNoneOnceTheSagaWasReopened(t *testing.T) {
+	ns := ensure(t)
+	for name, goOn := range map[string]func(*streams.Holdings){
+		"the purge goes on": func(h *streams.Holdings) {
+			if err := ns.Purge(t.Context(), h, remember); !errors.Is(err, streams.ErrChanged) {
+				t.Errorf("the purge of a saga that was reopened: %v, want ErrChanged", err)
+			}
+		},
+		"whoever purged has died": func(*streams.Holdings) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := key(strings.ReplaceAll(name, " ", "-"))
+			run := "r-" + k.ID
+			revision := ended(t, ns, k.ID)
+			h := examine(t, ns, k)
+			if err := ns.PurgeActs(t.Context(), h, remember, 1); err != nil {
+				t.Fatal(err)
+			}
+			order := saga.Order{ID: "reset", Run: run}
+			if err := ns.Send(t.Context(), k, saga.Reset{Order: order, To: 1, Saga: saga.NewInstance(k)}); err != nil {
+				t.Fatal(err)
+			}
+			by := saga.Owner{Worker: "w", Command: "reset", Delivery: 1}
+			for i, e := range []saga.Event{
+				saga.SagaReset{Order: order, To: 1, Saga: &saga.Instance{Key: k, Run: run, Definition: 1, Status: saga.StatusRunning}}, saga.SagaCompleted{},
+			} {
+				var err error
+				revision, err = ns.Log().Append(t.Context(), k, revision,
+					&saga.Commit{Version: uint64(4 + i), Time: time.Now().UTC(), By: by, Events: []saga.Event{e}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if i == 0 {
+					goOn(h)
+				}
+				if grave, known, err := ns.Tombstone(t.Context(), k); err != nil || known {
+					t.Errorf("after version %d it has a tombstone: %+v, %v", 4+i, grave, err)
+				}
+			}
+			h = examine(t, ns, k)
+			if h.Stage != streams.StageWhole || h.Saga == nil || !h.Saga.Ended() || h.Pending() {
+				t.Errorf("it is at stage %d, %+v", h.Stage, h.Saga)
+			}
+			starts, last, err := ns.Starts(t.Context(), k)
+			if err != nil || len(starts) != 1 || starts[0].Run != run {
+				t.Errorf("its Starts are %v, %v", starts, err)
+			}
+			if err := ns.Start(t.Context(), k, saga.Start{Run: "r-2", Previous: run}, last); err != nil {
+				t.Errorf("running it again: %v", err)
+			}
+			if err := ns.Purge(t.Context(), h, remember); !errors.Is(err, streams.ErrChanged) {
+				t.Errorf("the purge of a saga that is run again: %v, want ErrChanged", err)
+			}
+			if h := examine(t, ns, k); !h.Pending() {
+				t.Error("its new Start has gone")
+			}
+		})
+	}
+}
+
+func TestAPurgeThatIsGoneOnWithLooksForCommandsAgain(t *testing.T) {
+	ns := ensure(t)
+	k := key("o-1")
+	ended(t, ns, k.ID)
+	if err := ns.PurgeActs(t.Context(), examine(t, ns, k), remember, 1); err != nil {
+		t.Fatal(err)
+	}
+	h := examine(t, ns, k)
+	if err := ns.Send(t.Context(), k, saga.Cancel{ID: "c", Run: "r-o-1"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := ns.Purge(t.Context(), h, remember); !errors.Is(err, streams.ErrChanged) {
+		t.Errorf("a saga that got a command: %v, want ErrChanged", err)
+	}
+	if got := left(t, ns, k); got["cmd"] != 2 || got["evt"] != 3 {
+		t.Errorf("there is left: %v", got)
+	}
+	if err := ns.Purge(t.Context(), examine(t, ns, k), remember); err != nil {
+		t.Error(err)
+	}
+	if got := left(t, ns, k); len(got) != 2 || got["cmd"] != 1 || got["evt"] != 1 {
 		t.Errorf("there is left: %v", got)
 	}
 }
