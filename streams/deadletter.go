@@ -73,8 +73,8 @@ func (s subjects) letters(f LetterFilter) (string, error) {
 }
 
 // SetAside stores a copy of a command that can never be carried out among the dead letters, with the reason, and
-// takes the command off its consumer. It is stored once, however often it is called. What is too large to be stored with the
-// reason is cut: see [DeadLetter.Size].
+// takes the command off its consumer. It is stored once, however often the command is delivered, unless the letter was removed
+// meanwhile. What is too large to be stored with the reason is cut: see [DeadLetter.Size].
 func (n *Namespace) SetAside(ctx context.Context, d *Delivery, reason error) error {
 	m := nats.NewMsg(n.subjects.dead(d.Key))
 	m.Data = d.Data
@@ -86,7 +86,13 @@ func (n *Namespace) SetAside(ctx context.Context, d *Delivery, reason error) err
 		m.Data = d.Data[:room]
 		m.Header[HeaderSize] = []string{strconv.Itoa(len(d.Data))}
 	}
-	if _, err := n.pub.publish(ctx, m); err != nil {
+	var err error
+	if d.Count > 1 || d.Repeated { // whoever had it before may have died over it
+		err = n.sendOnce(ctx, n.deadStream(), m)
+	} else {
+		_, err = n.pub.publish(ctx, m)
+	}
+	if err != nil {
 		return fmt.Errorf("saga %s: setting a command aside: %w", d.Key, err)
 	}
 	return d.terminate(oneLine(reason.Error()))
@@ -184,9 +190,6 @@ func (d *DeadLetter) redrivenID() string {
 
 const redrivenPrefix = "redriven-"
 
-// redrives is how often a command is sent again that was refused because another came to its saga at the same time.
-const redrives = 20
-
 // Redrive sends the command of a dead letter again, and then removes the letter. The error is [ErrNoLetter] where there
 // is none of that number, and [ErrLetterCut] where the letter holds only a part of it.
 //
@@ -212,21 +215,30 @@ func (n *Namespace) sendLetter(ctx context.Context, d *DeadLetter) error {
 	if err := d.Key.Validate(); err != nil {
 		return err
 	}
+	m := nats.NewMsg(n.subjects.commands(d.Key))
+	m.Data = d.Data
+	m.Header[jetstream.MsgIDHeader] = []string{d.redrivenID()}
+	return n.sendOnce(ctx, n.stream(d.Key), m)
+}
+
+// sendTries is how often a message is sent again that was refused because another came to its subject at the same time.
+const sendTries = 20
+
+// sendOnce stores a message among those of its subject, unless there is one with its id, however long since: the server itself
+// knows ids for two minutes.
+func (n *Namespace) sendOnce(ctx context.Context, stream string, m *nats.Msg) error {
 	for try := 1; ; try++ {
-		messages, last, err := n.all(ctx, n.stream(d.Key), n.subjects.commands(d.Key))
+		messages, last, err := n.all(ctx, stream, m.Subject)
 		if err != nil {
 			return err
 		}
 		for i := range messages {
-			if messages[i].Header.Get(jetstream.MsgIDHeader) == d.redrivenID() {
+			if messages[i].Header.Get(jetstream.MsgIDHeader) == m.Header.Get(jetstream.MsgIDHeader) {
 				return nil
 			}
 		}
-		m := nats.NewMsg(n.subjects.commands(d.Key))
-		m.Data = d.Data
-		m.Header[jetstream.MsgIDHeader] = []string{d.redrivenID()}
 		m.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(last, 10)}
-		if _, err = n.pub.publish(ctx, m); !isConflict(err) || try == redrives {
+		if _, err = n.pub.publish(ctx, m); !isConflict(err) || try == sendTries {
 			return err
 		}
 		select {

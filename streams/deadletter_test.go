@@ -2,11 +2,16 @@ package streams_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/jetsaga/jetsaga/saga"
 	"github.com/jetsaga/jetsaga/shard"
@@ -82,6 +87,47 @@ func TestDeadLettersAreListedByPages(t *testing.T) {
 	}
 	if _, err := ns.LettersAfter(t.Context(), streams.LetterFilter{Definition: "*"}, 0, 10); err == nil {
 		t.Error("a definition that is no name was taken")
+	}
+}
+
+func TestACommandThatIsDeliveredAgainMuchLaterIsSetAsideOnce(t *testing.T) {
+	ns := ensure(t)
+	dead, err := ns.JetStream().Stream(t.Context(), ns.DeadStream())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf := dead.CachedInfo().Config
+	conf.Duplicates = 100 * time.Millisecond // in place of minutes
+	if _, err := ns.JetStream().UpdateStream(t.Context(), conf); err != nil {
+		t.Fatal(err)
+	}
+	start(t, ns, "o-1", "r-1")
+	deliveries := pull(t, ns, 10)
+	if err := await(t, deliveries).Retry(0); err != nil {
+		t.Fatal(err)
+	}
+	d := await(t, deliveries)
+	probe := nats.NewMsg("saga.default.dead.000.place-order.probe")
+	probe.Header.Set(jetstream.MsgIDHeader, "probe")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for range 2 {
+		if err := ns.SetAside(ctx, d, errors.New("no sense")); err != nil {
+			t.Fatal(err)
+		}
+		for sent := 0; sent < 2; { // when the server has forgotten what came after the letter, it has forgotten the letter
+			ack, err := ns.JetStream().PublishMsg(ctx, probe)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !ack.Duplicate {
+				sent++
+			}
+		}
+	}
+	letters, err := ns.LettersAfter(t.Context(), streams.LetterFilter{Definition: "place-order", ID: "o-1"}, 0, 10)
+	if err != nil || len(letters) != 1 {
+		t.Errorf("%d letters, %v; want one", len(letters), err)
 	}
 }
 
