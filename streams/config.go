@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/jetsaga/jetsaga/saga"
 	"github.com/jetsaga/jetsaga/shard"
 )
 
@@ -47,7 +48,7 @@ func (c Config) Faults() (faults []error) {
 		fault("Conn is required")
 	}
 	if c.Namespace != "" {
-		if err := checkNamespace(c.Namespace); err != nil {
+		if err := saga.CheckNamespace(c.Namespace); err != nil {
 			fault("Namespace: %w", err)
 		}
 	}

@@ -75,15 +75,3 @@ func (s subjects) parse(subject string) (key saga.Key, last string, err error) {
 	}
 	return key, last, nil
 }
-
-// checkNamespace refuses names that cannot be part of both a subject and a stream's name.
-func checkNamespace(name string) error {
-	ok := func(r rune) bool {
-		return r == '-' || r == '_' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
-	}
-	if name == "" || len(name) > 64 || strings.ContainsFunc(name, func(r rune) bool { return !ok(r) }) {
-		return &saga.InvalidNameError{Field: "namespace", Value: name,
-			Reason: "must be 1 to 64 letters, digits, '-' or '_'"}
-	}
-	return nil
-}

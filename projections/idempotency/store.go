@@ -31,7 +31,8 @@ const maxKey = 512
 type Config struct {
 	// Redis is where the keys are: one server, Sentinel, or a cluster. The caller closes it.
 	Redis redis.UniversalClient
-	// Namespace keeps the keys of several applications apart: letters, digits, '-' and '_'. Default: [DefaultNamespace].
+	// Namespace keeps the keys of several applications apart: 1 to 64 letters, digits, '-' and '_'. Default:
+	// [DefaultNamespace].
 	Namespace string
 	// Lease is how long a claim stands without a sign of life from its holder; the time after which the work of one that is
 	// gone is done by another. Default: [DefaultLease].
@@ -68,8 +69,8 @@ func New(conf Config) (*Store, error) {
 	}
 	if conf.Namespace == "" {
 		conf.Namespace = DefaultNamespace
-	} else if saga.CheckName("Namespace", conf.Namespace) != nil {
-		fault("Namespace", fmt.Sprintf("%q must be letters, digits, '-' or '_'", conf.Namespace))
+	} else if err := saga.CheckNamespace(conf.Namespace); err != nil {
+		fault("Namespace", "is refused: "+err.Error())
 	}
 	for _, d := range []struct {
 		field string

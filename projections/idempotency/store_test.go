@@ -248,7 +248,14 @@ func TestWhatIsWrongIsRefusedByName(t *testing.T) {
 			t.Errorf("error %v does not name %s", err, field)
 		}
 	}
-	s := store(t, idempotency.Config{Redis: places["miniredis"](t).rdb, MaxResult: 3})
+	rdb := places["miniredis"](t).rdb
+	for _, namespace := range []string{"a:i", "a}b", "{a", "größe", strings.Repeat("n", 65)} { // the first has the keys of "a"
+		_, err := idempotency.New(idempotency.Config{Redis: rdb, Namespace: namespace})
+		if !errors.As(err, &invalid) || invalid.Field != "Config.Namespace" || !strings.Contains(invalid.Reason, namespace) {
+			t.Errorf("the namespace %q: %v", namespace, err)
+		}
+	}
+	s := store(t, idempotency.Config{Redis: rdb, MaxResult: 3})
 	for _, key := range []string{"", string(make([]byte, 513))} {
 		if _, _, err := s.Begin(t.Context(), key); !errors.As(err, &invalid) || invalid.Field != "key" {
 			t.Errorf("a key of %d bytes: %v", len(key), err)
