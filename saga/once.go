@@ -29,8 +29,8 @@ func WithEffects(ctx context.Context, e Effects) context.Context {
 var ErrNoEffects = errors.New("nothing remembers effects here: give the worker a Redis (engine.Config.Redis)")
 
 // Once has one of several effects of a step happen once, and gives what came of it: in an attempt that follows one that
-// failed after it, fn is not run again. The name is the effect's own within the step, of 1 to 64 letters, digits, '-' and '_'.
-// T is kept as JSON.
+// failed after it, fn is not run again. The name is the effect's own within the step, and one token: see [CheckName]. T is kept
+// as JSON.
 //
 // An error of fn is returned as it is, and fn runs again in the next attempt. Further errors are [ErrNoEffects], and those of
 // the store, which are marked by [PutOff]: return them, wrapped or not, and the attempt is repeated and does not count. Where fn
