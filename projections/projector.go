@@ -149,9 +149,9 @@ func (conf ProjectorConfig) models() kind {
 // feedPrefix begins the names of the projector's consumers; the generation follows.
 const feedPrefix = "models-"
 
-// IsFeed reports whether a stream's consumer is a projector's of the sagas' read models. What is purged before such a one has
+// IsFeed reports whether a feed of a [Source] is a projector's of the sagas' read models. What is purged before such a one has
 // read it is not in the read models, as it should be.
-func IsFeed(consumer string) bool { return strings.HasPrefix(consumer, feedPrefix) }
+func IsFeed(feed string) bool { return strings.HasPrefix(feed, feedPrefix) }
 
 // Run keeps the read models until ctx ends. While Redis or NATS is away it waits, and goes on where it was.
 func (p *Projector) Run(ctx context.Context) error {

@@ -4,6 +4,9 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/jetsaga/jetsaga/engine"
 	"github.com/jetsaga/jetsaga/projections"
 	"github.com/jetsaga/jetsaga/saga"
 )
@@ -68,5 +71,45 @@ func TestAnOperatorSeesTheStateOfAView(t *testing.T) {
 	eventually(t, "it is built anew", func() bool { g, _ := state(); return g.Current == next && g.Next == "" })
 	if next == before.Current {
 		t.Error("no other generation")
+	}
+}
+
+// Others name their consumers as they like, and so do definitions, whose queues have their names.
+func TestConsumersThatAreNamedLikeAProjectorsAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	deploy := saga.Must(saga.Define("models-deploy", 1, saga.Step("deploy", does("deploy"))))
+	s.workerOf(engine.Config{}, s.def, deploy)
+	ns := s.client.Namespace()
+	for _, name := range []string{"models-export", "view-per_customer-export", "view-export"} {
+		for _, stream := range ns.Streams() {
+			conf := jetstream.ConsumerConfig{Durable: name, AckPolicy: jetstream.AckExplicitPolicy}
+			if _, err := ns.JetStream().CreateConsumer(t.Context(), stream, conf); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	// The keys of generations that are no more go after their feeds.
+	left := []string{"jetsaga:{default:007}:m:0:counts", viewMarker + ":0:orders"}
+	for _, key := range left {
+		if err := s.rdb.HSet(t.Context(), key, "field", "value").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.projector()
+	s.view(perCustomer(1))
+	eventually(t, "what was left over is removed", func() bool {
+		n, err := s.rdb.Exists(t.Context(), left...).Result()
+		return err == nil && n == 0
+	})
+	for _, name := range []string{"models-deploy", "models-export", "view-per_customer-export", "view-export"} {
+		for _, stream := range ns.Streams() {
+			if _, err := ns.JetStream().Consumer(t.Context(), stream, name); err != nil {
+				t.Errorf("stream %s: consumer %s: %v", stream, name, err)
+			}
+		}
+	}
+	if names, err := projections.Views(t.Context(), s.client.Source()); err != nil || !slices.Equal(names, []string{"per_customer"}) {
+		t.Errorf("the views are %q, %v", names, err)
 	}
 }

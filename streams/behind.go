@@ -26,11 +26,11 @@ const sourceSilence = time.Minute
 // until the first message has come.
 const sourceRest = 100 * time.Millisecond
 
-// Behind gives who has not read all of a stream, but for the consumers of definitions and for those that ignore is true of.
+// Behind gives who has not read all of a stream, but for the consumers of definitions and for those feeds that ignore is true of.
 // Consumers that are not durable are gone when they are not read, and do not count. What another account or another domain
 // has is not seen.
-func (n *Namespace) Behind(ctx context.Context, stream string, ignore func(consumer string) bool) ([]Behind, error) {
-	behind, _, err := n.behind(ctx, stream, func(info *jetstream.ConsumerInfo) bool { return ignore(info.Name) })
+func (n *Namespace) Behind(ctx context.Context, stream string, ignore func(feed string) bool) ([]Behind, error) {
+	behind, _, err := n.behind(ctx, stream, func(info *jetstream.ConsumerInfo) bool { return isFeed(info) && ignore(info.Name) })
 	return behind, err
 }
 

@@ -132,8 +132,3 @@ func (l *Log) compactOutbox(ctx context.Context, stream jetstream.Stream, key sa
 	}
 	return stream.Purge(ctx, jetstream.WithPurgeSubject(filter), jetstream.WithPurgeSequence(before))
 }
-
-// isFeed reports whether a consumer is one of [Namespace.Follow], which gives commands and commits alone to its handler.
-func isFeed(info *jetstream.ConsumerInfo) bool {
-	return slices.Equal(info.Config.PriorityGroups, []string{feedGroup})
-}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -108,10 +109,14 @@ const (
 // feedQuiet is after how long without records a feed hands over an empty batch.
 const feedQuiet = time.Second
 
-// EndFeed removes a feed's consumers, for good or to have it begin anew. It is no error where there are none.
+// EndFeed removes a feed's consumers, for good or to have it begin anew. It is no error where there are none; a consumer of that name
+// that is no feed's stays.
 func (n *Namespace) EndFeed(ctx context.Context, name string) error {
 	for _, stream := range n.streams {
-		err := n.js.DeleteConsumer(ctx, stream, name)
+		c, err := n.js.Consumer(ctx, stream, name)
+		if err == nil && isFeed(c.CachedInfo()) {
+			err = n.js.DeleteConsumer(ctx, stream, name)
+		}
 		if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) && !errors.Is(err, jetstream.ErrStreamNotFound) {
 			return fmt.Errorf("stream %s: removing the consumer %s: %w", stream, name, err)
 		}
@@ -119,7 +124,8 @@ func (n *Namespace) EndFeed(ctx context.Context, name string) error {
 	return nil
 }
 
-// Feeds gives the names of the consumers that begin with prefix.
+// Feeds gives the names of the feeds' consumers that begin with prefix. A definition's queue or a consumer of someone else's may
+// begin so, too, and is none.
 func (n *Namespace) Feeds(ctx context.Context, prefix string) ([]string, error) {
 	var names []string
 	for _, name := range n.streams {
@@ -127,10 +133,10 @@ func (n *Namespace) Feeds(ctx context.Context, prefix string) ([]string, error) 
 		if err != nil {
 			return nil, fmt.Errorf("stream %s: %w", name, err)
 		}
-		list := stream.ConsumerNames(ctx)
-		for consumer := range list.Name() {
-			if strings.HasPrefix(consumer, prefix) {
-				names = append(names, consumer)
+		list := stream.ListConsumers(ctx)
+		for info := range list.Info() {
+			if strings.HasPrefix(info.Name, prefix) && isFeed(info) {
+				names = append(names, info.Name)
 			}
 		}
 		if err := list.Err(); err != nil {
@@ -138,6 +144,11 @@ func (n *Namespace) Feeds(ctx context.Context, prefix string) ([]string, error) 
 		}
 	}
 	return names, nil
+}
+
+// isFeed reports whether a consumer is one of [Namespace.Follow], which gives commands and commits alone to its handler.
+func isFeed(info *jetstream.ConsumerInfo) bool {
+	return slices.Equal(info.Config.PriorityGroups, []string{feedGroup})
 }
 
 // FeedProgress is how far a feed has come with a stream.

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/jetsaga/jetsaga/saga"
 	"github.com/jetsaga/jetsaga/streams"
@@ -191,6 +194,33 @@ func TestOneMemberOfAFeedIsActiveAndAnotherTakesOverWithinASecond(t *testing.T) 
 	}
 	if names, err := ns.Feeds(t.Context(), "shared"); err != nil || len(names) != 0 {
 		t.Errorf("consumers %q, %v; want none", names, err)
+	}
+}
+
+// Others name their consumers as they like, and so do definitions, whose queues have their names.
+func TestAConsumerIsNoFeedBecauseOfItsName(t *testing.T) {
+	ns := ensureOn(t, testutil.Connect(t, testutil.NATS(t)), streams.Config{Streams: 1})
+	if _, err := ns.Pull(t.Context(), "models-deploy", streams.PullHandlers{}); err != nil {
+		t.Fatal(err)
+	}
+	conf := jetstream.ConsumerConfig{Durable: "models-export", AckPolicy: jetstream.AckExplicitPolicy}
+	if _, err := ns.JetStream().CreateConsumer(t.Context(), ns.Streams()[0], conf); err != nil {
+		t.Fatal(err)
+	}
+	startSagas(t, ns, 0, 1)
+	r := newReader(t)
+	following(t, ns, streams.FeedConfig{Name: "models-feed"}, r)
+	r.waitFor(1)
+	if feeds, err := ns.Feeds(t.Context(), "models-"); err != nil || !slices.Equal(feeds, []string{"models-feed"}) {
+		t.Errorf("the feeds are %q, %v", feeds, err)
+	}
+	for _, name := range []string{"models-deploy", "models-export"} {
+		if err := ns.EndFeed(t.Context(), name); err != nil {
+			t.Error(err)
+		}
+		if _, err := ns.JetStream().Consumer(t.Context(), ns.Streams()[0], name); err != nil {
+			t.Errorf("%s, after the feed of that name was ended: %v", name, err)
+		}
 	}
 }
 
