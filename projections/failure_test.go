@@ -371,6 +371,44 @@ func TestARedisThatIsBackWithAnOldSnapshotShowsNoHalf(t *testing.T) {
 	s.viewed(l)
 }
 
+// A view was built anew since the snapshot was made. What read the streams for the new generation is nobody's any more, and would
+// keep retention from all that ended since.
+func TestARedisThatIsBackWithAnOldSnapshotLeavesNoFeedBehind(t *testing.T) {
+	t.Parallel()
+	f := newFrail(t)
+	s := siteWith(t, testutil.NATS(t).ClientURL(), f.rdb)
+	s.worker()
+	s.view(perCustomer(1))
+	built := func(generation string) {
+		t.Helper()
+		eventually(t, "a generation, and the feeds of no other", func() bool {
+			g, err := projections.ViewGenerations(t.Context(), s.rdb, "default", "per_customer")
+			feeds, failure := s.client.Source().Feeds(t.Context(), "view-per_customer-")
+			if err != nil || failure != nil || g.Current == "" || g.Next != "" || generation != "" && g.Current != generation {
+				return false
+			}
+			of := map[string]int{}
+			for _, feed := range feeds {
+				of[feed]++
+			}
+			return len(of) == 1 && of["view-per_customer-"+g.Current] == len(s.client.Source().Streams())
+		})
+	}
+	built("")
+	first := s.marker(viewMarker)["current"]
+	s.start(1, 8)
+	s.hasView()
+	f.order(f.server, "SAVE")
+	second, err := projections.RebuildView(t.Context(), s.rdb, "default", "per_customer", "a test")
+	f.must(err)
+	built(second)
+	f.server.Kill()
+	f.start()
+	built(first)
+	s.start(8, 15)
+	eventually(t, "the view goes on", func() bool { orders, err := s.readView("orders"); return err == nil && orders["customer-3"] == "2" })
+}
+
 // store gives idempotency keys.
 func (s *site) store() *idempotency.Store {
 	s.t.Helper()

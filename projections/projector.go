@@ -381,15 +381,21 @@ func (s *supervision) caughtUp(ctx context.Context, g Generations, stream string
 // errUnseen tells that the writer of a generation has not noted for some time that it reads a stream.
 var errUnseen = errors.New("nobody has read the stream lately")
 
-// clean removes what is left of older generations: one that was begun since is not to be removed.
+// clean removes what is left of other generations. A Redis that was set back may go on with an older one than there are feeds of. One
+// that was begun since is not to be removed: the feeds are listed before it is asked again which generations there are, so that
+// those of the list that are none of these are nobody's.
 func (s *supervision) clean(ctx context.Context, g Generations) error {
 	p := s.p
 	feeds, err := p.conf.Source.Feeds(ctx, p.kind.feeds)
 	if err != nil {
 		return err
 	}
+	now, err := readMarker(ctx, p.conf.client(), p.kind.marker)
+	if err != nil {
+		return err
+	}
 	for _, name := range feeds {
-		if strings.TrimPrefix(name, p.kind.feeds) < g.Current {
+		if generation := strings.TrimPrefix(name, p.kind.feeds); generation != now.Current && generation != now.Next {
 			if err := p.conf.Source.EndFeed(ctx, name); err != nil {
 				return err
 			}
