@@ -70,7 +70,8 @@ type FeedHandler interface {
 // possible that for a moment two believe to be active, so the handler's writes have to be guarded.
 //
 // A handler that begins where it says it has got to sees every record at least once and in order, whatever happens to
-// servers, consumers and members.
+// servers, consumers and members, as long as the stream keeps what it has taken. One that loses its end in a power cut gives the
+// sequences that were lost to others: the handler's Begin has to see to it that it begins after none that is beyond the end.
 func (n *Namespace) Follow(ctx context.Context, stream string, conf FeedConfig, h FeedHandler) error {
 	if conf.Batch <= 0 {
 		conf.Batch = DefaultFeedBatch
@@ -321,7 +322,7 @@ type session struct {
 	left  int       // messages still to come for it
 	fresh bool      // none has come
 	large bool      // the next message is larger than the last request allowed, as from before the server's limit was lowered
-	heard time.Time // when the server last showed that it is there
+	heard time.Time // when the server last showed that it is there, and has the last request
 	lost  error     // why no further message comes
 
 	next    uint64 // the consumer's sequence of the next message
@@ -393,8 +394,10 @@ func (s *session) request(token string, r pullRequest) error {
 
 // status takes a status, and reports whether the message is one.
 func (s *session) status(m *nats.Msg) (is bool) {
-	s.heard = time.Now()
 	token, is := strings.CutPrefix(m.Subject, s.inbox)
+	if token != renewed || s.left == 0 { // a server that was restarted answers renewals, and has lost the request
+		s.heard = time.Now()
+	}
 	if !is {
 		return false
 	}
