@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"strconv"
 	"testing"
 	"time"
@@ -21,6 +22,8 @@ type twoSagas struct {
 }
 
 func (s *twoSagas) Shards(string) []shard.Shard { return s.shards }
+
+func (s *twoSagas) Last(context.Context, string) (uint64, error) { return math.MaxUint64, nil }
 
 func (s *twoSagas) Records(_ context.Context, key saga.Key) ([]Record, error) {
 	return s.records[key], nil

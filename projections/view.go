@@ -114,6 +114,15 @@ return answer
 
 var viewWrite = redis.NewScript(viewScript)
 
+// viewBack notes that a stream was read less far, unless that has changed meanwhile.
+//
+// KEYS: at. ARGV: the stream, how far it was read, how far it is now.
+var viewBack = redis.NewScript(`
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+return 1
+`)
+
 // NewViewProjector checks a view and gives a projector that keeps it up with the streams: as many as one likes may run.
 func NewViewProjector(conf ProjectorConfig, v View) (*Projector, error) {
 	conf, err := conf.withDefaults()
@@ -128,7 +137,7 @@ func NewViewProjector(conf ProjectorConfig, v View) (*Projector, error) {
 		what: "view " + v.Name, marker: viewMarker(namespace, v.Name), feeds: viewFeeds + v.Name + "-",
 		form: form{modelFormat, v.Version},
 		handler: func(generation, stream string, told func(uint64, int, time.Time)) Handler {
-			return &viewWriter{view: &v, rdb: conf.client(), namespace: namespace, generation: generation, stream: stream,
+			return &viewWriter{view: &v, rdb: conf.client(), source: conf.Source, namespace: namespace, generation: generation, stream: stream,
 				log: conf.Logger, told: told}
 		},
 		seen: func(generation, stream string) (key, field string) {
@@ -207,6 +216,7 @@ func ReadView(ctx context.Context, rdb redis.UniversalClient, namespace, name st
 type viewWriter struct {
 	view                          *View
 	rdb                           redis.UniversalClient
+	source                        Source
 	namespace, generation, stream string
 	log                           logger
 	told                          func(pending uint64, applied int, last time.Time)
@@ -238,8 +248,31 @@ func (w *viewWriter) Begin(ctx context.Context) (uint64, error) {
 	if at < w.at {
 		w.log.Warn(setBack, "view", w.view.Name, "stream", w.stream, "messages", w.at-at)
 	}
+	if at, err = w.cutShort(ctx, at); err != nil {
+		return 0, err
+	}
 	w.at = at
 	return at, w.note(ctx, newHash)
+}
+
+// cutShort gives how far the stream was read, or its end where that comes before: a power cut has taken what came after, and what is
+// stored under the same sequences since is to be read. What the view was told stays, as it does of a saga that was purged, and so do
+// the versions.
+func (w *viewWriter) cutShort(ctx context.Context, at uint64) (uint64, error) {
+	last, err := w.source.Last(ctx, w.stream)
+	if err != nil || at <= last {
+		return at, err
+	}
+	moved, err := viewBack.Run(ctx, w.rdb, []string{w.prefix() + ".at"}, w.stream, strconv.FormatUint(at, 10), strconv.FormatUint(last, 10)).Int()
+	if err != nil {
+		return 0, fmt.Errorf("view %s: noting how far stream %s was read: %w", w.view.Name, w.stream, err)
+	}
+	if moved == 0 {
+		return w.position(ctx) // by another member, which has looked, too
+	}
+	w.log.Warn("a stream has lost its end, after it was read; the view goes on where it ends now",
+		"view", w.view.Name, "stream", w.stream, "messages", at-last)
+	return last, nil
 }
 
 func (w *viewWriter) note(ctx context.Context, hash string) error {

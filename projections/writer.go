@@ -37,6 +37,7 @@ type writer struct {
 	known    recent
 	advanced time.Time
 	noting   noting
+	anew     string // the generation that was asked for because the stream has lost its end
 }
 
 // Begin reads how far the stream was read.
@@ -57,17 +58,21 @@ func (w *writer) Begin(ctx context.Context) (uint64, error) {
 	}
 	was := w.at
 	w.at, w.known = at, recent{}
-	after, first, lost := uint64(0), true, uint64(0)
+	after, first, most, lost := uint64(0), true, uint64(0), uint64(0)
 	for s, at := range w.at {
 		if first || at < after {
 			after, first = at, false
 		}
+		most = max(most, at)
 		if at < was[s] {
 			lost = max(lost, was[s]-at)
 		}
 	}
 	if lost > 0 {
 		w.log.Warn(setBack, "stream", w.stream, "messages", lost)
+	}
+	if err := w.cutShort(ctx, most); err != nil {
+		return 0, err
 	}
 	return after, w.noting.note(ctx, w.rdb, w.seenKey(), w.stream, newHash)
 }
@@ -131,6 +136,24 @@ func (w *writer) missed(ctx context.Context) error {
 	}
 	_, err = rebuildAt(ctx, w.rdb, metaKey(w.namespace), w.namespace, "purges may have been missed", w.keys.generation)
 	return err
+}
+
+// cutShort has the read models built anew where the stream ends before what was read of it. A power cut has taken its end: some of what
+// they tell never was, and what is stored under the same sequences since would be passed over.
+func (w *writer) cutShort(ctx context.Context, read uint64) error {
+	last, err := w.source.Last(ctx, w.stream)
+	if err != nil || read <= last {
+		return err
+	}
+	next, err := rebuildAt(ctx, w.rdb, metaKey(w.namespace), w.namespace, "a stream has lost its end", w.keys.generation)
+	if err != nil {
+		return err
+	}
+	if next != w.anew {
+		w.log.Warn("a stream has lost its end, after it was read; the read models are built anew", "stream", w.stream, "messages", read-last)
+		w.anew = next
+	}
+	return nil
 }
 
 // noteScript notes when a stream was read, by Redis's own clock: where the generation may have been removed meanwhile, only beside
