@@ -5,10 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/jetsaga/jetsaga/engine"
 	"github.com/jetsaga/jetsaga/projections"
@@ -243,4 +247,68 @@ func TestAViewKeepsWhatItWasToldOfPurgedSagasAndIsNotToldAgain(t *testing.T) {
 		orders, err := s.readView("orders")
 		return err == nil && orders["another"] == "4" && told()
 	})
+}
+
+func TestAViewThatSleptThroughPurgesIsToldOfOtherSagasThatHaveTheirIDs(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.worker()
+	stop := s.view(perCustomer(1))
+	told := func(want map[string]string) {
+		t.Helper()
+		eventually(t, fmt.Sprint("the view is told of ", want), func() bool {
+			steps, err := s.readView("steps")
+			return err == nil && maps.Equal(steps, want)
+		})
+	}
+	s.start(0, 21) // of which 3 fail
+	told(map[string]string{"reserve": "21", "charge": "21", "ship": "18"})
+	eventually(t, "the view has acknowledged it", func() bool {
+		lag := uint64(0)
+		for _, stream := range s.client.Source().Streams() {
+			n, err := projections.ViewLag(t.Context(), s.client.Source(), stream, "per_customer", s.marker(viewMarker)["current"])
+			if err != nil {
+				t.Fatal(err)
+			}
+			lag += n
+		}
+		return lag == 0
+	})
+	stop()
+	report, err := s.client.Retain(t.Context(), engine.Retention{
+		Rules: []engine.RetentionRule{{Keep: time.Nanosecond}}, Rate: 10_000})
+	if err != nil || report.Purged != 21 {
+		t.Fatalf("the report is %+v, %v", report, err)
+	}
+	for _, name := range s.client.Source().Streams() { // their tombstones go when they were to be remembered for long enough
+		stream, err := s.client.Namespace().JetStream().Stream(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := stream.Purge(t.Context(), jetstream.WithPurgeSubject("saga.default.*.order.>")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.start(0, 21)
+	stop = s.view(perCustomer(1))
+	told(map[string]string{"reserve": "42", "charge": "42", "ship": "36"})
+
+	// A Redis that was set back has the view read the same again.
+	stop()
+	at := viewMarker + ":" + s.marker(viewMarker)["current"] + ":.at"
+	if err := s.rdb.HDel(t.Context(), at, s.client.Source().Streams()...).Err(); err != nil {
+		t.Fatal(err)
+	}
+	s.view(perCustomer(1))
+	s.start(100, 101)
+	told(map[string]string{"reserve": "43", "charge": "43", "ship": "36"})
+	versions, err := s.readView(".versions")
+	if err != nil || len(versions) != 22 {
+		t.Fatalf("%d versions, %v", len(versions), err)
+	}
+	for name, version := range versions {
+		if !regexp.MustCompile(`^[1-9]\d* [0-9a-f]{8}$`).MatchString(version) {
+			t.Errorf("%s has the version %q", name, version)
+		}
+	}
 }

@@ -2,9 +2,12 @@ package projections
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"io"
 	"maps"
 	"runtime/debug"
 	"slices"
@@ -415,13 +418,20 @@ func (w *viewWriter) tell(commits []decodedCommit, versions map[string]toldOf) (
 		c := &commits[i]
 		told := versions[member(c.key)]
 		if c.purged {
-			versions[member(c.key)] = toldOf{told.version, true}
+			told.purged = true
+			versions[member(c.key)] = told
 			continue
 		}
-		if c.commit.Version <= told.version && (c.restored || !told.purged) {
+		run := c.run()
+		another := !c.restored && (told.purged || run != "" && told.run != "" && run != told.run)
+		if c.commit.Version <= told.version && !another {
 			continue // a copy from a shard that was moved, or one that was exported
 		}
-		versions[member(c.key)] = toldOf{version: c.commit.Version}
+		told.version, told.purged = c.commit.Version, false
+		if run != "" {
+			told.run = run
+		}
+		versions[member(c.key)] = told
 		for _, event := range c.commit.Events {
 			e := Event{Key: c.key, Version: c.commit.Version, Time: c.commit.Time, Event: event}
 			p := Poison{Saga: member(e.Key), Key: e.Key, Stream: w.stream, Sequence: c.sequence, Commit: true, Time: e.Time}
@@ -469,23 +479,43 @@ type decodedCommit struct {
 	restored bool
 }
 
+// run gives a digest of the run that a saga's first commit begins; nothing for any other.
+func (c *decodedCommit) run() string {
+	if c.commit.Version != 1 || len(c.commit.Events) == 0 {
+		return ""
+	}
+	started, ok := c.commit.Events[0].(saga.SagaStarted)
+	if !ok {
+		return ""
+	}
+	h := fnv.New32a()
+	_, _ = io.WriteString(h, started.Run) // a hash takes everything
+	return hex.EncodeToString(h.Sum(nil))
+}
+
 // toldOf is up to which version a view was told of a saga. When the saga is purged, that is kept: should it be restored, the
-// view is not told again. But whatever else comes then is of another saga that has its id.
+// view is not told again. But whatever else comes then is of another saga that has its id. Where the purge was missed, that one's run
+// tells.
 type toldOf struct {
 	version uint64
 	purged  bool
+	run     string // a digest of that of its first commit; what earlier builds have written has none
 }
 
-// String is what Redis keeps: the version, with a minus sign for a saga that was purged.
+// String is what Redis keeps: the version, with a minus sign for a saga that was purged, and after a space the run.
 func (t toldOf) String() string {
 	text := strconv.FormatUint(t.version, 10)
 	if t.purged {
 		text = "-" + text
 	}
+	if t.run != "" {
+		text += " " + t.run
+	}
 	return text
 }
 
 func parseTold(text string) (t toldOf, err error) {
+	text, t.run, _ = strings.Cut(text, " ")
 	text, t.purged = strings.CutPrefix(text, "-")
 	t.version, err = strconv.ParseUint(text, 10, 64)
 	return t, err
