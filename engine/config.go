@@ -171,6 +171,7 @@ func (c Config) streams() streams.Config {
 	return streams.Config{
 		Conn: c.Conn, JetStream: c.JetStream, Namespace: c.Namespace,
 		Streams: c.Streams, Replicas: c.Replicas, Compression: c.Compression, Logger: c.Logger,
+		Ignore: projections.IsFeed,
 	}
 }
 

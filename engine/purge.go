@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/jetsaga/jetsaga/projections"
 	"github.com/jetsaga/jetsaga/saga"
 	"github.com/jetsaga/jetsaga/streams"
 )
@@ -118,7 +117,7 @@ const (
 // look finds out who has not read all of a stream.
 func (p *purger) look(ctx context.Context, stream string) (err error) {
 	for i := range looks {
-		if p.behind, err = p.c.ns.Behind(ctx, stream, projections.IsFeed); err != nil || len(p.behind) == 0 {
+		if p.behind, err = p.c.ns.Behind(ctx, stream); err != nil || len(p.behind) == 0 {
 			return err
 		}
 		if i < looks-1 {

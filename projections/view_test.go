@@ -14,6 +14,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/jetsaga/jetsaga/engine"
 	"github.com/jetsaga/jetsaga/projections"
 	"github.com/jetsaga/jetsaga/saga"
 )
@@ -89,6 +90,49 @@ func TestAViewIsToldOfEachEventExactlyOnce(t *testing.T) {
 	eventually(t, "the view is back", func() bool {
 		steps, err := s.readView("steps")
 		return err == nil && fmt.Sprint(steps) == fmt.Sprint(want)
+	})
+}
+
+// The log of such a saga is cut while it goes on, but not before the view has read it.
+func TestAViewThatWasAwayIsToldOfAllThatASagaDidThatNeverEnds(t *testing.T) {
+	t.Parallel()
+	const keep, readings = 70, 400
+	s := newSite(t)
+	enough := make(chan struct{})
+	meter := saga.Must(saga.Define("read-meter", 1,
+		saga.Loop("readings", func(*order) bool { return true },
+			saga.Step("read", func(ctx context.Context, o *order) error {
+				if len(o.Log) == readings {
+					close(enough)
+					<-ctx.Done()
+					return ctx.Err()
+				}
+				o.Log += "."
+				return nil
+			}),
+		).Max(saga.Unlimited).Keep(keep),
+	))
+	s.workerOf(engine.Config{}, meter)
+	v := projections.View{Name: "per_customer", Apply: func(w *projections.Writes, e projections.Event) error {
+		if _, ok := e.Event.(saga.StepCompleted); ok {
+			w.Do("HINCRBY", w.Key("steps"), "read", 1)
+		}
+		return nil
+	}}
+	stop := s.view(v)
+	eventually(t, "it reads", func() bool {
+		_, err := s.readView("steps")
+		return err == nil
+	})
+	stop()
+	if _, err := engine.For(s.client, meter).Start(t.Context(), "m-1", order{}); err != nil {
+		t.Fatal(err)
+	}
+	<-enough
+	s.view(v)
+	eventually(t, "the view is told of all", func() bool {
+		steps, err := s.readView("steps")
+		return err == nil && steps["read"] == fmt.Sprint(readings)
 	})
 }
 

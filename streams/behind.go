@@ -26,20 +26,25 @@ const sourceSilence = time.Minute
 // until the first message has come.
 const sourceRest = 100 * time.Millisecond
 
-// Behind gives who has not read all of a stream, but for the consumers of definitions and for those feeds that ignore is true of.
+// Behind gives who has not read all of a stream, but for the consumers of definitions and for the feeds of [Config.Ignore].
 // Consumers that are not durable are gone when they are not read, and do not count. What another account or another domain
 // has is not seen.
-func (n *Namespace) Behind(ctx context.Context, stream string, ignore func(feed string) bool) ([]Behind, error) {
-	behind, _, err := n.behind(ctx, stream, func(info *jetstream.ConsumerInfo) bool { return isFeed(info) && ignore(info.Name) })
+func (n *Namespace) Behind(ctx context.Context, stream string) ([]Behind, error) {
+	s, err := n.js.Stream(ctx, stream)
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", stream, err)
+	}
+	behind, _, err := n.behind(ctx, s, n.ignores)
 	return behind, err
 }
 
-// behind is Behind; taken reports whether there are streams that take this one, behind or not.
-func (n *Namespace) behind(ctx context.Context, stream string, ignore func(*jetstream.ConsumerInfo) bool) (behind []Behind, taken bool, _ error) {
-	s, err := n.js.Stream(ctx, stream)
-	if err != nil {
-		return nil, false, fmt.Errorf("stream %s: %w", stream, err)
-	}
+// ignores reports whether a consumer is a feed of [Config.Ignore].
+func (n *Namespace) ignores(info *jetstream.ConsumerInfo) bool {
+	return isFeed(info) && n.conf.Ignore(info.Name)
+}
+
+// consumersBehind gives the consumers among those that Behind gives.
+func (n *Namespace) consumersBehind(ctx context.Context, s jetstream.Stream, ignore func(*jetstream.ConsumerInfo) bool) (behind []Behind, _ error) {
 	consumers := s.ListConsumers(ctx)
 	for info := range consumers.Info() {
 		if b, ok := n.consumerBehind(info); ok && !ignore(info) {
@@ -47,7 +52,16 @@ func (n *Namespace) behind(ctx context.Context, stream string, ignore func(*jets
 		}
 	}
 	if err := consumers.Err(); err != nil {
-		return nil, false, fmt.Errorf("stream %s: listing its consumers: %w", stream, err)
+		return nil, fmt.Errorf("stream %s: listing its consumers: %w", s.CachedInfo().Config.Name, err)
+	}
+	return behind, nil
+}
+
+// behind is Behind; taken reports whether there are streams that take this one, behind or not.
+func (n *Namespace) behind(ctx context.Context, s jetstream.Stream, ignore func(*jetstream.ConsumerInfo) bool) (behind []Behind, taken bool, err error) {
+	stream := s.CachedInfo().Config.Name
+	if behind, err = n.consumersBehind(ctx, s, ignore); err != nil {
+		return nil, false, err
 	}
 	takers, err := n.takers(ctx, stream)
 	for i := 0; err == nil && i < len(takers); i++ {

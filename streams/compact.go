@@ -12,10 +12,10 @@ import (
 	"github.com/jetsaga/jetsaga/saga"
 )
 
-// Compact forgets what is older than the last keep commits of a saga, but nothing from the version given on, which has a snapshot;
-// the commands before its last one that are answered, and what was emitted before the first commit that is left, once whoever takes
-// outboxes has it. It is for a saga that never ends: the log of any other is its history, and stays whole. However late it comes, and
-// whatever others have appended since, the log can be read from the snapshot on.
+// Compact forgets what is older than the last keep commits of a saga and was read by every durable consumer, but nothing from the
+// version given on, which has a snapshot; the commands before its last one that are answered, and what was emitted before the first
+// commit that is left, once whoever takes outboxes has it. It is for a saga that never ends: the log of any other is its history, and
+// stays whole. However late it comes, and whatever others have appended since, the log can be read from the snapshot on.
 func (l *Log) Compact(ctx context.Context, key saga.Key, keep, snapshot uint64) error {
 	return l.compact(ctx, key, keep, snapshot, time.Now())
 }
@@ -59,10 +59,32 @@ func (l *Log) compactCommits(ctx context.Context, stream jetstream.Stream, key s
 			return err
 		}
 		if c.Version <= snapshot {
-			return stream.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(first.Sequence))
+			return l.purgeRead(ctx, stream, subject, first.Sequence)
 		}
 	}
 	return nil
+}
+
+// purgeRead purges the commits before a sequence that every durable consumer has read. Streams that take this one are not waited for:
+// to ask for them each time would cost too much.
+func (l *Log) purgeRead(ctx context.Context, stream jetstream.Stream, subject string, before uint64) error {
+	behind, err := l.n.consumersBehind(ctx, stream, l.n.ignores)
+	if err != nil {
+		return err
+	}
+	for _, b := range behind {
+		if !b.OutboxOnly {
+			before = min(before, b.ReadTo+1)
+		}
+	}
+	return purgeBefore(ctx, stream, subject, before)
+}
+
+func purgeBefore(ctx context.Context, stream jetstream.Stream, subject string, before uint64) error {
+	if before <= 1 {
+		return nil // to the server, 0 is everything
+	}
+	return stream.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(before))
 }
 
 // compactCommands forgets the commands before the last that are known to be answered: those before the first of the whole
@@ -110,7 +132,7 @@ func (l *Log) compactOutbox(ctx context.Context, stream jetstream.Stream, key sa
 	if err != nil {
 		return err
 	}
-	behind, taken, err := l.n.behind(ctx, name, isFeed)
+	behind, taken, err := l.n.behind(ctx, stream, isFeed)
 	if err != nil {
 		return err
 	}
@@ -127,8 +149,5 @@ func (l *Log) compactOutbox(ctx context.Context, stream jetstream.Stream, key sa
 			before = min(before, recent.Sequence)
 		}
 	}
-	if before <= 1 {
-		return nil // to the server, 0 is everything
-	}
-	return stream.Purge(ctx, jetstream.WithPurgeSubject(filter), jetstream.WithPurgeSequence(before))
+	return purgeBefore(ctx, stream, filter, before)
 }

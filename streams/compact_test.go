@@ -47,11 +47,17 @@ func awaitAck(t *testing.T, ns *streams.Namespace) {
 // outbox gives how many emissions are stored.
 func outbox(t *testing.T, ns *streams.Namespace) (n int) {
 	t.Helper()
+	return storedBy(t, ns, "saga.default.*.*.*.out.>")
+}
+
+// storedBy gives how many messages are stored whose subjects match.
+func storedBy(t *testing.T, ns *streams.Namespace, subjects string) (n int) {
+	t.Helper()
 	stream, err := ns.JetStream().Stream(t.Context(), ns.Streams()[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	info, err := stream.Info(t.Context(), jetstream.WithSubjectFilter("saga.default.*.*.*.out.>"))
+	info, err := stream.Info(t.Context(), jetstream.WithSubjectFilter(subjects))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,6 +122,72 @@ func TestAnOutboxIsCutAsFarAsItsConsumerHasReadIt(t *testing.T) {
 	compact(t, ns, k, 0, 3*kept-5)
 	readTo(3 * kept)
 	compact(t, ns, k, 0, kept)
+}
+
+func TestALogIsCutAsFarAsItsConsumersHaveReadIt(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		conf  jetstream.ConsumerConfig
+		waits bool
+	}{
+		{"of commits", jetstream.ConsumerConfig{Durable: "export", AckPolicy: jetstream.AckAllPolicy, FilterSubject: "saga.default.*.*.*.evt"}, true},
+		{"of a view", feedConfig("view-revenue-1"), true},
+		{"of the read models", feedConfig("models-1"), false},
+		{"of outboxes", jetstream.ConsumerConfig{Durable: "outbox", AckPolicy: jetstream.AckAllPolicy, FilterSubject: "saga.default.*.*.*.out.>"}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ns := ensureOn(t, testutil.Connect(t, testutil.NATS(t)), streams.Config{Streams: 1, Ignore: isModels})
+			consumer, err := ns.JetStream().CreateConsumer(t.Context(), ns.Streams()[0], c.conf)
+			if err != nil {
+				t.Fatal(err)
+			}
+			k := emitter(t, ns, 3*kept)
+			left := func(want int) {
+				t.Helper()
+				if err := ns.Log().CompactAt(t.Context(), k, kept, time.Now()); err != nil {
+					t.Fatal(err)
+				}
+				if n := storedBy(t, ns, subjectOf(k, "evt")); n != want {
+					t.Errorf("%d commits are left, want %d", n, want)
+				}
+			}
+			if !c.waits {
+				left(kept)
+				return
+			}
+			left(3 * kept)
+			read := func(commits int) {
+				t.Helper()
+				opts := []jetstream.FetchOpt{jetstream.FetchMaxWait(patience)}
+				if len(c.conf.PriorityGroups) > 0 {
+					opts = append(opts, jetstream.FetchPriorityGroup(c.conf.PriorityGroups[0]))
+				}
+				for commits > 0 {
+					batch, err := consumer.Fetch(1, opts...)
+					if err != nil {
+						t.Fatal(err)
+					}
+					got := false
+					for m := range batch.Messages() {
+						got = true
+						if m.Subject() == subjectOf(k, "evt") {
+							commits--
+						}
+						if err := m.DoubleAck(t.Context()); err != nil {
+							t.Fatal(err)
+						}
+					}
+					if err := batch.Error(); err != nil || !got {
+						t.Fatalf("%d commits are not there to be read: %v", commits, err)
+					}
+				}
+			}
+			read(5)
+			left(3*kept - 5)
+			read(3*kept - 5)
+			left(kept)
+		})
+	}
 }
 
 func TestAnOutboxThatAStreamTakesIsCutWhenItHasBeenThereForSomeTime(t *testing.T) {

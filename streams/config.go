@@ -36,6 +36,8 @@ type Config struct {
 	Replicas int
 	// Compression stores messages S2-compressed. It is chosen when the streams are created. Default: off.
 	Compression bool
+	// Ignore is true of the feeds that nothing is kept for which they have not read yet. Default: none.
+	Ignore func(feed string) bool
 	// Logger takes what is worth telling an operator. Default: slog.Default().
 	Logger *slog.Logger
 }
@@ -75,6 +77,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Namespace == "" {
 		c.Namespace = DefaultNamespace
+	}
+	if c.Ignore == nil {
+		c.Ignore = func(string) bool { return false }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
