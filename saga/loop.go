@@ -30,7 +30,7 @@ func (n LoopNode[S]) Max(turns int) LoopNode[S] {
 }
 
 // Keep sets how many of the saga's last commits are kept at the least, where the loop has no end: the log is cut now and
-// then, so that it stays bounded, and so is its outbox, once everybody has it. Default: [DefaultKept].
+// then, once everybody has read it, so that it stays bounded, and so is its outbox. Default: [DefaultKept].
 func (n LoopNode[S]) Keep(commits int) LoopNode[S] {
 	n.keep = commits
 	return n

@@ -49,7 +49,14 @@ func (n *Namespace) Scan(ctx context.Context, stream string, see func(Record) er
 			return fault(err)
 		}
 		if got == 0 && !bounded {
-			return fault(nats.ErrTimeout)
+			if info, err = c.Info(ctx); err == nil && info.NumPending >= left {
+				err = nats.ErrTimeout
+			}
+			if err != nil {
+				return fault(err)
+			}
+			left, large = info.NumPending, false // all that was left has gone meanwhile, such as tombstones
+			continue
 		}
 		large = got == 0                         // the next may be larger than the request allowed, as from before the server's limit was lowered
 		left = min(left-min(got, left), pending) // what was purged meanwhile does not come
