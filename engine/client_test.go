@@ -138,6 +138,7 @@ func TestWhatDoesNotExistIsNotFound(t *testing.T) {
 
 // A saga may be cancelled in any of its situations.
 func TestACallThatRunsOutOfTimeTellsOfWhichSagaAndWhy(t *testing.T) {
+	t.Parallel()
 	s := serve(t, 0, server.Options{StoreDir: t.TempDir()})
 	f := &fleet{t, testutil.Connect(t, s, engine.ConnectOptions()...)}
 	def := threeSteps(t, does("hotel"), saga.RetryPolicy{})

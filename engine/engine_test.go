@@ -310,6 +310,7 @@ func TestStopGivesTheSagaToAnotherWorkerAtOnce(t *testing.T) {
 }
 
 func TestASlowStepIsNotTakenFromItsWorker(t *testing.T) {
+	t.Parallel()
 	machine := testutil.WatchMachine(t)
 	f := newFleet(t)
 	var runs atomic.Int64

@@ -89,6 +89,7 @@ func TestResultsOutliveTheServerUnderLoad(t *testing.T) {
 
 // The result of a step that could not be stored is kept by its worker, and the step is not run again.
 func TestAResultOutlivesTheServer(t *testing.T) {
+	t.Parallel()
 	machine := testutil.WatchMachine(t)
 	server := testutil.StartServerProcess(t, t.TempDir())
 	f := &fleet{t, testutil.Connect(t, server, engine.ConnectOptions()...)}
@@ -120,6 +121,7 @@ func TestAResultOutlivesTheServer(t *testing.T) {
 
 // A step that outlasts the server is left to its worker, which is alive, though the server has forgotten who that is.
 func TestALongStepOutlivesTheServer(t *testing.T) {
+	t.Parallel()
 	machine := testutil.WatchMachine(t)
 	server := testutil.StartServerProcess(t, t.TempDir())
 	begun, proceed := make(chan struct{}, 10), make(chan struct{})

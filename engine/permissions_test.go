@@ -20,6 +20,7 @@ import (
 
 // TestThePermissionsOfTheDocumentationSuffice runs a worker and a client as the users that docs/running.md gives.
 func TestThePermissionsOfTheDocumentationSuffice(t *testing.T) {
+	t.Parallel()
 	page, err := os.ReadFile("../docs/running.md")
 	if err != nil {
 		t.Fatal(err)

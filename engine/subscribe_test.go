@@ -214,6 +214,7 @@ func TestASubscriptionOutlivesTheServer(t *testing.T) {
 }
 
 func TestASubscriptionIsStoppedWhileNoStreamAnswers(t *testing.T) {
+	t.Parallel()
 	for name, subscribe := range map[string]func(*engine.Client) (*engine.Subscription, error){
 		"one": func(c *engine.Client) (*engine.Subscription, error) {
 			return c.Subscribe(t.Context(), saga.Key{Definition: "trip", ID: "t-1"}, 0)
@@ -259,6 +260,7 @@ func TestASubscriptionIsStoppedWhileNoStreamAnswers(t *testing.T) {
 }
 
 func TestASubscriptionEndsWithItsStreams(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	all, err := f.client().SubscribeAll(withPatience(t), "trip")
 	if err != nil {
