@@ -153,3 +153,34 @@ func TestResultsThatComeTogetherAreSplitOverCommits(t *testing.T) {
 		t.Errorf("%d commands were set aside: %v", len(letters), err)
 	}
 }
+
+// A state that was not written by this build may lack fields, or have others: no branch has changed those.
+func TestBranchesChangeNothingThatTheyHaveNotTouched(t *testing.T) {
+	type tour struct {
+		Flight string `json:"flight"`
+		Hotel  string `json:"hotel"`
+		Nights int    `json:"nights"`
+	}
+	f := newFleet(t)
+	def := saga.Must(saga.Define("tour", 1, saga.Parallel("bookings",
+		saga.Branch("flight", saga.Step("book-flight", func(_ context.Context, s *tour) error { s.Flight = "F1"; return nil })),
+		saga.Branch("hotel", saga.Step("book-hotel", func(_ context.Context, s *tour) error { s.Hotel = "H1"; return nil })),
+	)))
+	f.engine(engine.Config{}, def)
+	c := f.client()
+	state, err := saga.ParseState([]byte(`{"new":{"to":"a later build"},"hotel":""}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := saga.Key{Definition: "tour", ID: "t-1"}
+	if _, err := c.Start(withPatience(t), k, 1, state); err != nil {
+		t.Fatal(err)
+	}
+	in, err := c.Wait(withPatience(t), k)
+	if err != nil || in.Status != saga.StatusCompleted {
+		t.Fatalf("it ended as %+v, %v", in, err)
+	}
+	if got, want := string(in.State.JSON()), `{"new":{"to":"a later build"},"hotel":"H1","flight":"F1"}`; got != want {
+		t.Errorf("its state is %s, want %s", got, want)
+	}
+}

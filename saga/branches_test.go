@@ -247,3 +247,31 @@ func TestAChildIsAskedAgainOnceItHasEndedMeanwhile(t *testing.T) {
 		t.Errorf("asked of %s: %+v, then %+v", first, one, two)
 	}
 }
+
+func TestABranchMayBeCalledNone(t *testing.T) {
+	answer := func(value bool) func(*stageState) bool { return func(*stageState) bool { return value } }
+	value := func(value string) func(*stageState) string { return func(*stageState) string { return value } }
+	for _, test := range []struct {
+		name string
+		node Node[stageState]
+		want string // the branch; empty for none
+	}{
+		{"a switch of another value", Switch("q", value("other")).Case("none", Step("a", stageStep)).Case("no none", Step("b", stageStep)), ""},
+		{"a switch of that value", Switch("q", value("none")).Case("none", Step("a", stageStep)), "none"},
+		{"an if of nothing", If("q", answer(false), Step("a", stageStep)).ElseIf("none", answer(false), Step("b", stageStep)), ""},
+		{"an if of that", If("q", answer(false), Step("a", stageStep)).ElseIf("none", answer(true), Step("b", stageStep)), "none"},
+	} {
+		def := Must(Define("d", 1, test.node))
+		_, answer, err := def.NewRunner().Ask(Task{Kind: TaskAsk, Step: "q"}, State{}, Input{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if branch := def.Plan().Node("q").branch(answer.Choice); branch != nil {
+			got = branch.Label
+		}
+		if got != test.want {
+			t.Errorf("%s takes the branch %q, want %q", test.name, got, test.want)
+		}
+	}
+}

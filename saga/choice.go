@@ -8,7 +8,7 @@ type Condition[S any] func(state *S) bool
 const (
 	labelThen = "then"
 	labelElse = "else"
-	labelNone = "none" // no branch applies
+	labelNone = "none" // no branch applies; see [PlanNode.none]
 	labelRun  = "run"  // the answer to [StepNode.OnlyIf]
 	labelSkip = "skip"
 )
@@ -59,15 +59,25 @@ func (n IfNode[S]) build(b *builder[S]) *PlanNode {
 		node.Children = append(node.Children, b.branch("choice", n.name, branch.label, branch.nodes))
 	}
 	b.labels("choice", node)
+	none := node.none()
 	b.def.ask[n.name] = func(state *S, _ Task, _ Input) (Answer, error) {
 		for _, branch := range n.branches {
 			if branch.when == nil || branch.when(state) {
 				return Answer{Choice: branch.label}, nil
 			}
 		}
-		return Answer{Choice: labelNone}, nil
+		return Answer{Choice: none}, nil
 	}
 	return node
+}
+
+// none gives the answer that no branch of a choice applies, which is none of their labels.
+func (n *PlanNode) none() string {
+	none := labelNone
+	for n.branch(none) != nil {
+		none = "no " + none
+	}
+	return none
 }
 
 // SwitchNode is a choice by a value. Its methods give changed copies.
@@ -101,16 +111,20 @@ func (n SwitchNode[S]) build(b *builder[S]) *PlanNode {
 	if n.value == nil {
 		b.fault("switch %q has a nil function", n.name)
 	}
-	cases, other := map[string]bool{}, labelNone
+	cases, otherwise := map[string]bool{}, false
 	for _, c := range n.cases {
 		if c.bare {
-			other = labelElse
+			otherwise = true
 		} else {
 			cases[c.label] = true
 		}
 		node.Children = append(node.Children, b.branch("switch", n.name, c.label, c.nodes))
 	}
 	b.labels("switch", node)
+	other := node.none()
+	if otherwise {
+		other = labelElse
+	}
 	b.def.ask[n.name] = func(state *S, _ Task, _ Input) (Answer, error) {
 		if v := n.value(state); cases[v] {
 			return Answer{Choice: v}, nil

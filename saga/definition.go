@@ -166,7 +166,8 @@ func (b *builder[S]) sequence(nodes []Node[S]) *PlanNode {
 
 // branch builds one of several sequences of a node. A pivot within one is none for the others.
 func (b *builder[S]) branch(what, name, label string, nodes []Node[S]) *PlanNode {
-	before := b.pivot
+	before, others := b.pivot, b.passed
+	b.passed = "" // a pivot of the branches before is not passed in this one
 	b.depth++
 	seq := b.sequence(nodes)
 	b.depth--
@@ -174,6 +175,7 @@ func (b *builder[S]) branch(what, name, label string, nodes []Node[S]) *PlanNode
 	if len(nodes) == 0 {
 		b.fault("%s %q: branch %q has no nodes", what, name, label)
 	}
+	b.passed = others
 	if b.pivot != before {
 		b.passed = b.pivot
 	}

@@ -54,6 +54,13 @@ func TestDefineReportsTheFaultsOfEveryConstruct(t *testing.T) {
 		{"a pivot in a loop", []saga.Node[cargo]{saga.Loop("l", yes, pivot)},
 			[]string{`step "pivot": is a pivot within loop "l", where what follows can still be undone`}},
 		{"a pivot in one branch is none for the other", []saga.Node[cargo]{saga.If("q", yes, pivot).Else(one.Compensate(do))}, nil},
+		{"a pivot in one branch is none for a choice in the other", []saga.Node[cargo]{saga.If("q", yes, pivot).
+			Else(saga.If("r", yes, saga.Step("y", do)), saga.Step("z", do).Compensate(do))}, nil},
+		{"a pivot in both branches", []saga.Node[cargo]{saga.If("q", yes, pivot).
+			Else(saga.If("r", yes, saga.Step("y", do)), saga.Step("z", do).Pivot()), saga.Step("last", do).Compensate(do)},
+			[]string{`step "last": has a compensation, but after the pivot "z" nothing is undone`}},
+		{"a pivot before a choice in the same branch", []saga.Node[cargo]{saga.If("q", yes, saga.If("r", yes, pivot), saga.Step("z", do).Compensate(do))},
+			[]string{`step "z": has a compensation, but after the pivot "pivot" nothing is undone`}},
 		{"a pivot in a branch is one for what follows", []saga.Node[cargo]{saga.If("q", yes, pivot), saga.Step("z", do).Compensate(do)},
 			[]string{`step "z": has a compensation, but after the pivot "pivot" nothing is undone`}},
 		{"for each without a function", []saga.Node[cargo]{saga.ForEach[cargo, part]("f", nil, work)}, []string{`for-each "f" has a nil function`}},

@@ -27,10 +27,10 @@ func (d *Definition[S]) NewRunner() Runner { return &runner[S]{def: d} }
 
 type runner[S any] struct {
 	def *Definition[S]
-	// live is the value that the last handler left, and of what it encoded to. It spares decoding the state
-	// again for the next step, where the type allows.
-	live *S
-	of   State
+	// live is the value that the last handler left, of the state that it made, and base what it encodes to. It spares decoding the
+	// state again for the next step, where the type allows.
+	live     *S
+	of, base State
 
 	attributes map[string]string
 	items      map[Runnable]Runner // of the nodes that work on items
@@ -46,7 +46,7 @@ func (r *runner[S]) Run(ctx context.Context, t Task, s State) (next State, err e
 			next, err = State{}, panicError(v)
 		}
 	}()
-	live, err := r.take(s)
+	live, base, err := r.take(s)
 	if err != nil {
 		return State{}, err
 	}
@@ -61,7 +61,7 @@ func (r *runner[S]) Run(ctx context.Context, t Task, s State) (next State, err e
 	if err := handler(ctx, live); err != nil {
 		return State{}, err
 	}
-	return r.leave(t, live)
+	return r.leave(t, live, s, base)
 }
 
 func (r *runner[S]) Ask(t Task, s State, in Input) (next State, answer Answer, err error) {
@@ -73,7 +73,7 @@ func (r *runner[S]) Ask(t Task, s State, in Input) (next State, answer Answer, e
 			next, err = State{}, panicError(v)
 		}
 	}()
-	live, err := r.take(s)
+	live, base, err := r.take(s)
 	if err != nil {
 		return State{}, Answer{}, err
 	}
@@ -81,7 +81,7 @@ func (r *runner[S]) Ask(t Task, s State, in Input) (next State, answer Answer, e
 	if err != nil || t.Kind == TaskAsk || t.Kind == TaskStart {
 		return s, answer, err
 	}
-	next, err = r.leave(t, live)
+	next, err = r.leave(t, live, s, base)
 	return next, answer, err
 }
 
@@ -107,39 +107,52 @@ func (r *runner[S]) inner(t Task) Runner {
 	return inner
 }
 
-// leave gives the state that a handler left.
-func (r *runner[S]) leave(t Task, live *S) (next State, err error) {
-	text, err := encodeState(live)
+// leave gives the state that a handler left, which it was given as s, where base is what the value encoded to before.
+func (r *runner[S]) leave(t Task, live *S, s, base State) (next State, err error) {
+	left, text, err := r.encode(live)
 	if err != nil {
 		return State{}, Permanent(fmt.Errorf("the state that step %q left cannot be encoded: %w", t.Step, err))
 	}
-	if r.def.own {
-		next, err = parseCompact(text)
-	} else {
-		next, err = splitObject(text)
-	}
-	if err != nil {
-		return State{}, Permanent(fmt.Errorf("the state that step %q left: %w", t.Step, err))
+	next = left
+	if !base.equal(s) {
+		next = s.merge(base, left)
 	}
 	r.attributes = r.def.AttributesOf(live)
 	// \ufffd escaped is what encoding/json puts for invalid UTF-8: then the live value is not what was kept.
 	if r.def.plain && !strings.Contains(text, `\ufffd`) {
-		r.live, r.of = live, next
+		r.live, r.of, r.base = live, next, left
 	}
 	return next, nil
 }
 
+// encode gives a value as a state, and as text.
+func (r *runner[S]) encode(live *S) (s State, text string, err error) {
+	if text, err = encodeState(live); err != nil {
+		return State{}, "", err
+	}
+	if r.def.own {
+		s, err = parseCompact(text)
+	} else {
+		s, err = splitObject(text)
+	}
+	return s, text, err
+}
+
 // take gives a value that the handler may change, and leaves none behind: after a failure the next attempt
-// starts from the state as recorded.
-func (r *runner[S]) take(s State) (*S, error) {
-	live := r.live
+// starts from the state as recorded. What the value encodes to, base, need not be the state: that may have fields that this
+// build does not know, lack some that it knows, or spell them otherwise. None of these is a change.
+func (r *runner[S]) take(s State) (live *S, base State, err error) {
+	live = r.live
 	r.live = nil
 	if live != nil && r.of.equal(s) {
-		return live, nil
+		return live, r.base, nil
 	}
 	live = new(S)
 	if err := json.Unmarshal(s.JSON(), live); err != nil {
-		return nil, Permanent(fmt.Errorf("the state does not decode as %T: %w", *live, err))
+		return nil, State{}, Permanent(fmt.Errorf("the state does not decode as %T: %w", *live, err))
 	}
-	return live, nil
+	if base, _, err = r.encode(live); err != nil {
+		return live, s, nil //nolint:nilerr // the handler may leave one that can be encoded
+	}
+	return live, base, nil
 }

@@ -55,14 +55,58 @@ func TestAHandlerTakesAStateAndLeavesAnother(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := string(s.JSON()), `{"name":"x","balance":3.5,"limits":[0,0],"Owner":{"ID":0}}`; got != want {
+	if got, want := string(s.JSON()), `{"name":"x","balance":3.5,"unknown":true}`; got != want {
 		t.Errorf("the step leaves %s, want %s", got, want)
 	}
 	if s, err = r.Run(ctx, undoA, s); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := string(s.JSON()), `{"name":"x","balance":3.5,"note":"undone","limits":[0,0],"Owner":{"ID":0}}`; got != want {
+	if got, want := string(s.JSON()), `{"name":"x","balance":3.5,"unknown":true,"note":"undone"}`; got != want {
 		t.Errorf("the undo leaves %s, want %s", got, want)
+	}
+}
+
+func TestOnlyWhatAHandlerChangesIsChanged(t *testing.T) {
+	type part struct {
+		N int `json:"n"`
+	}
+	type form struct {
+		Amount float64           `json:"amount"`
+		Note   string            `json:"note,omitempty"`
+		Part   part              `json:"part"`
+		Names  map[string]string `json:"names"`
+	}
+	for _, test := range []struct {
+		name, given, want string
+		do                func(*form)
+	}{
+		{"nothing", `{"Amount":1.50,"x":[1, 2],"part":{"n":1,"other":2}}`, `{"Amount":1.50,"x":[1,2],"part":{"n":1,"other":2}}`, func(*form) {}},
+		{"a field that was not there", `{}`, `{"note":"new"}`, func(f *form) { f.Note = "new" }},
+		{"to what it is without being there", `{"note":"old"}`, `{}`, func(f *form) { f.Note, f.Amount = "", 0 }},
+		{"one that is spelled otherwise", `{"Amount":1,"NOTE":"old","z":0}`, `{"z":0,"amount":2}`, func(f *form) { f.Amount, f.Note = 2, "" }},
+		{"a part of a field", `{"part":{"n":1,"other":2}}`, `{"part":{"n":3}}`, func(f *form) { f.Part.N = 3 }},
+		{"a map", `{"y":1}`, `{"y":1,"names":{"a":"b"}}`, func(f *form) { f.Names = map[string]string{"a": "b"} }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := runnerOf(t, func(_ context.Context, f *form) error { test.do(f); return nil }, func(_ context.Context, f *form) error {
+				f.Part.N = 7
+				return nil
+			})
+			s, err := r.Run(t.Context(), doA, mustState(t, test.given))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := string(s.JSON()); got != test.want {
+				t.Errorf("it leaves %s, want %s", got, test.want)
+			}
+			patch := s
+			if s, err = r.Run(t.Context(), undoA, s); err != nil {
+				t.Fatal(err)
+			}
+			if changes := patch.Diff(s); string(changes.Set.JSON()) != `{"part":{"n":7}}` || len(changes.Unset) > 0 {
+				t.Errorf("the next changes %s and %v", changes.Set.JSON(), changes.Unset)
+			}
+		})
 	}
 }
 

@@ -282,6 +282,20 @@ func (s State) Diff(next State) Patch {
 	return p
 }
 
+// merge gives the state with what has changed from base to left, which both are encodings of what it decodes to. A field that it spells
+// in another case goes when the one that it stands for has changed.
+func (s State) merge(base, left State) State {
+	changes := base.Diff(left)
+	for _, f := range s.fields {
+		changed := func(name string) bool { return name != f.name && strings.EqualFold(name, f.name) }
+		if base.index(f.name, 0) < 0 && left.index(f.name, 0) < 0 &&
+			(slices.ContainsFunc(changes.Unset, changed) || slices.ContainsFunc(changes.Set.fields, func(set field) bool { return changed(set.name) })) {
+			changes.Unset = append(changes.Unset, f.name)
+		}
+	}
+	return s.Apply(changes)
+}
+
 // Apply gives the state with the patch applied. Fields keep their place; new ones come last.
 func (s State) Apply(p Patch) State {
 	if p.IsZero() {
