@@ -69,6 +69,11 @@ func TestThePermissionsOfTheDocumentationSuffice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	live, err := c.Subscribe(ctx, engine.For(c, def).Key("e-1"), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer live.Stop()
 	errands := engine.For(c, def)
 	for _, id := range []string{"e-1", "e-2"} {
 		if _, err := errands.Start(ctx, id, errand{}); err != nil {
@@ -83,6 +88,9 @@ func TestThePermissionsOfTheDocumentationSuffice(t *testing.T) {
 	}
 	if got, err := errands.Wait(ctx, "e-1"); err != nil || got.State.Paid != 7 {
 		t.Errorf("it ended as %+v, %v", got, err)
+	}
+	if e := receive(t, live.Events()); e.Key != errands.Key("e-1") {
+		t.Errorf("the live view tells of %+v", e)
 	}
 	if history, err := c.History(ctx, errands.Key("e-1")); err != nil || len(history) == 0 {
 		t.Errorf("its history: %v, %v", history, err)

@@ -35,7 +35,7 @@ func (s *Subscription) Err() error {
 	return s.err
 }
 
-// Stop ends the subscription, and returns when nothing of it is left.
+// Stop ends the subscription, and returns when nothing of it is left in the process. The server forgets its part within a minute.
 func (s *Subscription) Stop() {
 	s.cancel()
 	<-s.ended

@@ -1,8 +1,11 @@
 package streams
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +20,30 @@ type Behind struct {
 	ReadTo uint64 `json:"read_to"`
 	// OutboxOnly: it reads nothing but outboxes.
 	OutboxOnly bool `json:"outbox_only"`
+
+	filters []string // of a consumer; none for everything
+}
+
+// reads reports whether what is stored under a subject is among what a consumer reads.
+func (b *Behind) reads(subject string) bool {
+	return len(b.filters) == 0 || slices.ContainsFunc(b.filters, func(filter string) bool { return covers(filter, subject) })
+}
+
+// covers reports whether a filter lets a subject pass.
+func covers(filter, subject string) bool {
+	for {
+		want, filters, more := strings.Cut(filter, ".")
+		got, subjects, left := strings.Cut(subject, ".")
+		switch {
+		case want == ">":
+			return true
+		case want != "*" && want != got || more != left:
+			return false
+		case !more:
+			return true
+		}
+		filter, subject = filters, subjects
+	}
 }
 
 // sourceSilence is after how long without a sign of life what a stream says of its source is not believed.
@@ -45,14 +72,40 @@ func (n *Namespace) ignores(info *jetstream.ConsumerInfo) bool {
 
 // consumersBehind gives the consumers among those that Behind gives.
 func (n *Namespace) consumersBehind(ctx context.Context, s jetstream.Stream, ignore func(*jetstream.ConsumerInfo) bool) (behind []Behind, _ error) {
-	consumers := s.ListConsumers(ctx)
-	for info := range consumers.Info() {
+	fault := func(err error) error {
+		return fmt.Errorf("stream %s: listing its consumers: %w", s.CachedInfo().Config.Name, err)
+	}
+	silent := map[string]bool{}
+	names := s.ConsumerNames(ctx)
+	for name := range names.Name() {
+		silent[name] = true
+	}
+	if err := names.Err(); err != nil {
+		return nil, fault(err)
+	}
+	look := func(info *jetstream.ConsumerInfo) {
+		delete(silent, cmp.Or(info.Name, info.Config.Durable))
 		if b, ok := n.consumerBehind(info); ok && !ignore(info) {
 			behind = append(behind, b)
 		}
 	}
+	consumers := s.ListConsumers(ctx)
+	for info := range consumers.Info() {
+		look(info)
+	}
 	if err := consumers.Err(); err != nil {
-		return nil, fmt.Errorf("stream %s: listing its consumers: %w", s.CachedInfo().Config.Name, err)
+		return nil, fault(err)
+	}
+	for name := range silent { // the list leaves out what has no leader at the moment
+		c, err := s.Consumer(ctx, name)
+		switch {
+		case err == nil:
+			look(c.CachedInfo())
+		case ctx.Err() != nil:
+			return nil, fault(err)
+		case !errors.Is(err, jetstream.ErrConsumerNotFound):
+			behind = append(behind, Behind{Name: "consumer " + name})
+		}
 	}
 	return behind, nil
 }
@@ -153,10 +206,12 @@ func newTaker(info *jetstream.StreamInfo, source string) (t taker, ok bool) {
 // consumerBehind reports whether a consumer is someone else's, durable, and has something to read yet.
 func (n *Namespace) consumerBehind(info *jetstream.ConsumerInfo) (b Behind, ok bool) {
 	conf := &info.Config
-	if _, ours := n.subjects.parseDefinition(conf.FilterSubject); ours || conf.Durable == "" || info.NumPending == 0 && info.NumAckPending == 0 {
+	// Where the servers that have it are away, another answers for them, with zeros.
+	away := info.Cluster != nil && info.Cluster.Leader == ""
+	if _, ours := n.subjects.parseDefinition(conf.FilterSubject); ours || conf.Durable == "" || info.NumPending == 0 && info.NumAckPending == 0 && !away {
 		return b, false
 	}
-	b = Behind{Name: "consumer " + info.Name, ReadTo: info.AckFloor.Stream}
+	b = Behind{Name: "consumer " + conf.Durable, ReadTo: info.AckFloor.Stream}
 	if conf.AckPolicy == jetstream.AckNonePolicy {
 		b.ReadTo = info.Delivered.Stream
 	}
@@ -164,7 +219,7 @@ func (n *Namespace) consumerBehind(info *jetstream.ConsumerInfo) (b Behind, ok b
 	if conf.FilterSubject != "" {
 		filters = append(filters, conf.FilterSubject)
 	}
-	b.OutboxOnly = len(filters) > 0
+	b.filters, b.OutboxOnly = filters, len(filters) > 0
 	for _, filter := range filters {
 		b.OutboxOnly = b.OutboxOnly && isOutbox(filter)
 	}

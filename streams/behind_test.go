@@ -107,3 +107,37 @@ func TestAStreamThatHasNotTakenAnOutboxIsNamed(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 }
+
+// Where the only server that has a consumer is away, another tells of it, with nothing but zeros.
+func TestAConsumerWhoseServerIsAwayIsBehind(t *testing.T) {
+	t.Parallel()
+	cluster := testutil.NATSCluster(t, 3)
+	ns := ensureOn(t, testutil.Connect(t, cluster, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond)), streams.Config{Streams: 1, Replicas: 3})
+	stream := ns.Streams()[0]
+	ended(t, ns, "o-1")
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
+	defer cancel()
+	c, err := ns.JetStream().CreateConsumer(ctx, stream, jetstream.ConsumerConfig{Durable: "export", AckPolicy: jetstream.AckExplicitPolicy, Replicas: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		if testutil.Connect(t, cluster.Server(i)).ConnectedServerName() == c.CachedInfo().Cluster.Leader {
+			cluster.Stop(i)
+		}
+	}
+	for {
+		soon, cancel := context.WithTimeout(ctx, patience/4) // what was asked of the server that is away is asked again
+		found, err := ns.Behind(soon, stream)
+		cancel()
+		if err == nil {
+			if len(found) != 1 || found[0].Name != "consumer export" {
+				t.Errorf("behind are %v", found)
+			}
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -25,16 +25,17 @@ func (l *Log) compact(ctx context.Context, key saga.Key, keep, snapshot uint64, 
 	if err != nil {
 		return fmt.Errorf("saga %s: compacting: %w", key, err)
 	}
+	var errs []error
 	if err := l.compactCommits(ctx, stream, key, keep, snapshot); err != nil {
-		return fmt.Errorf("saga %s: compacting its commits: %w", key, err)
+		errs = append(errs, fmt.Errorf("saga %s: compacting its commits: %w", key, err))
 	}
 	if err := l.compactCommands(ctx, stream, key); err != nil {
-		return fmt.Errorf("saga %s: compacting its commands: %w", key, err)
+		errs = append(errs, fmt.Errorf("saga %s: compacting its commands: %w", key, err))
 	}
 	if err := l.compactOutbox(ctx, stream, key, keep, now); err != nil {
-		return fmt.Errorf("saga %s: compacting its outbox: %w", key, err)
+		errs = append(errs, fmt.Errorf("saga %s: compacting its outbox: %w", key, err))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // compactCommits purges up to a sequence: to have the server keep so many would be to take the snapshot, too, when this comes late.
@@ -45,8 +46,8 @@ func (l *Log) compactCommits(ctx context.Context, stream jetstream.Stream, key s
 		return err
 	}
 	stored := info.State.Subjects[subject]
-	if stored <= keep {
-		return nil
+	if stored <= keep+keep/compactSlack {
+		return nil // to look who has read them costs more than to keep a few
 	}
 	// The first to be kept is the one after those to be forgotten; of very many some are left to the next time.
 	oldest, err := l.n.oldest(ctx, info.Config.Name, subject, int(min(stored-keep, batchSize))+1)
@@ -65,6 +66,9 @@ func (l *Log) compactCommits(ctx context.Context, stream jetstream.Stream, key s
 	return nil
 }
 
+// compactSlack is which part of the commits that a log keeps it may have above them.
+const compactSlack = 8
+
 // purgeRead purges the commits before a sequence that every durable consumer has read. Streams that take this one are not waited for:
 // to ask for them each time would cost too much.
 func (l *Log) purgeRead(ctx context.Context, stream jetstream.Stream, subject string, before uint64) error {
@@ -73,7 +77,7 @@ func (l *Log) purgeRead(ctx context.Context, stream jetstream.Stream, subject st
 		return err
 	}
 	for _, b := range behind {
-		if !b.OutboxOnly {
+		if b.reads(subject) {
 			before = min(before, b.ReadTo+1)
 		}
 	}
