@@ -284,13 +284,15 @@ func (a *app) chosenLetters(ctx context.Context, c *engine.Client, f streams.Let
 		}
 		letters = append(letters, letter)
 	}
-	for q := (engine.LetterQuery{LetterFilter: f}); all; q.After = letters[len(letters)-1].Number {
+	for q := (engine.LetterQuery{LetterFilter: f}); all; {
 		page, err := c.DeadLetters(ctx, q)
 		if err != nil {
 			return nil, err
 		}
 		letters = append(letters, page...)
-		all = len(page) == engine.DefaultLetters
+		if all = len(page) == engine.DefaultLetters; all {
+			q.After = page[len(page)-1].Number
+		}
 	}
 	return letters, nil
 }

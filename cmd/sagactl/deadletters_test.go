@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jetsaga/jetsaga/engine"
 	"github.com/jetsaga/jetsaga/shard"
 )
 
@@ -67,6 +68,36 @@ func TestDeadLettersAreListedShownRedrivenAndDropped(t *testing.T) {
 	}
 	if n, err := w.client.Namespace().DeadLetters(t.Context()); err != nil || n != 0 {
 		t.Errorf("%d are left, %v", n, err)
+	}
+}
+
+func TestAllDeadLettersMayBeNoneOrMoreThanAPage(t *testing.T) {
+	w := newTown(t)
+	none := func(filter ...string) {
+		t.Helper()
+		for use, would := range map[string]string{"redrive": "0 would be sent again; --yes does it", "drop": "0 would be dropped; --yes does it"} {
+			args := append([]string{"deadletters", use, "--all"}, filter...)
+			if code, out, text := w.ctl(t, args...); code != exitOK || !strings.Contains(out, would) {
+				t.Errorf("%q: %d\n%s%s", args, code, out, text)
+			}
+			args = append(args, "--yes", "-o", "json")
+			code, out, text := w.ctl(t, args...)
+			if code != exitOK || !strings.Contains(out, `"letters": []`) || !strings.Contains(out, `"done": true`) {
+				t.Errorf("%q: %d\n%s%s", args, code, out, text)
+			}
+		}
+	}
+	none()
+	ids := make([]string, engine.DefaultLetters+1)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("bad-%d", i)
+	}
+	w.spoil(t, ids...)
+	none("-d", "other")
+	none("-d", "greet", "--id", "other")
+	want := fmt.Sprintf("%d would be dropped", len(ids))
+	if code, out, text := w.ctl(t, "deadletters", "drop", "--all"); code != exitOK || !strings.Contains(out, want) {
+		t.Errorf("drop --all: %d, want %q\n%s%s", code, want, out, text)
 	}
 }
 
