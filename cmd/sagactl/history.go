@@ -127,7 +127,7 @@ type entry struct {
 }
 
 func entries(commits []saga.Commit) []entry {
-	var all []entry
+	all := []entry{} // not null as JSON
 	for _, c := range commits {
 		for _, e := range c.Events {
 			r := entry{Version: c.Version, Time: c.Time, Worker: c.By.Worker, Event: saga.EventName(e)}

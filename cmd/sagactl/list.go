@@ -293,6 +293,9 @@ func (a *app) steps() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if steps == nil {
+				steps = map[string]projections.StepTotals{} // not null as JSON
+			}
 			if a.json() {
 				return a.printJSON(steps)
 			}

@@ -111,6 +111,9 @@ func TestSagasAreListedCountedAndVerified(t *testing.T) {
 	if code, out, _ := ctl("steps", "greet"); code != exitOK || !strings.Contains(out, "think") {
 		t.Errorf("steps: %d\n%s", code, out)
 	}
+	if code, out, _ := ctl("steps", "nothing", "-o", "json"); code != exitOK || out != "{}\n" {
+		t.Errorf("steps of a definition without totals: %d\n%s", code, out)
+	}
 	if code, out, text := ctl("projections", "rebuild", "--wait"); code != exitOK || !strings.Contains(out, "built in") {
 		t.Errorf("rebuild: %d\n%s%s", code, out, text)
 	}

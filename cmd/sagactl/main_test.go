@@ -185,6 +185,9 @@ func TestACancelIsRequested(t *testing.T) {
 	if code, out, _ := w.ctl(t, "history", "greet", "g-1"); code != exitOK || !strings.Contains(out, "no worker has taken it up") {
 		t.Errorf("history: %d\n%s", code, out)
 	}
+	if code, out, _ := w.ctl(t, "history", "greet", "g-1", "-o", "json"); code != exitOK || out != "[]\n" {
+		t.Errorf("history -o json: %d\n%s", code, out)
+	}
 	if code, out, _ := w.ctl(t, "cancel", "greet", "g-1", "--reason", "why not"); code != exitOK || !strings.Contains(out, "requested") {
 		t.Errorf("cancel: %d\n%s", code, out)
 	}
