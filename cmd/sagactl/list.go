@@ -53,6 +53,9 @@ func (f *filters) query(now time.Time) (projections.Query, error) {
 		if q.Attributes == nil {
 			q.Attributes = map[string]string{}
 		}
+		if _, twice := q.Attributes[name]; twice {
+			return q, usagef("--attribute %s is given twice", name)
+		}
 		q.Attributes[name] = value
 	}
 	for _, t := range []struct {

@@ -143,6 +143,12 @@ func TestSagasAreListedCountedAndVerified(t *testing.T) {
 			t.Errorf("%q: exit code %d, want %d: %s", wrong, code, exitUsage, text)
 		}
 	}
+	for _, command := range []string{"list", "count"} {
+		code, _, text := ctl(command, "-a", "customer=1", "-a", "region=2", "-a", "customer=3")
+		if code != exitUsage || !strings.Contains(text, "--attribute customer is given twice") {
+			t.Errorf("%s of two values of an attribute: exit code %d, want %d: %s", command, code, exitUsage, text)
+		}
+	}
 	if code, _, text := w.ctl(t, "list", "--redis", "redis://:secret@127.0.0.1:1/0"); code != exitServer || strings.Contains(text, "secret") {
 		t.Errorf("list without Redis: %d %s", code, text)
 	}
