@@ -1,8 +1,10 @@
 package idempotency
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -12,7 +14,8 @@ import (
 // waits for its result, or takes its place when its lease runs out. fn's context ends when the claim is lost.
 //
 // An error of fn is returned as it is, and the key is free again; what fn returned with it is not kept. A
-// [*LostError] tells that fn has run and another may have, too. Further errors are those of ctx and of [Store.Begin].
+// [*LostError] tells that fn has run and another may have, too. Further errors are those of ctx and of [Store.Begin]. Where
+// Redis is away when fn has ended, it is tried for a lease, and for 3 seconds more once ctx has ended.
 func (s *Store) Do(ctx context.Context, key string, fn func(ctx context.Context) ([]byte, error)) ([]byte, error) {
 	claim, result, err := s.Await(ctx, key)
 	switch {
@@ -57,7 +60,7 @@ func (c *Claim) do(ctx context.Context, fn func(ctx context.Context) ([]byte, er
 	done := false
 	defer func() {
 		if !done { // it failed, or panicked
-			_ = c.settle(context.WithoutCancel(ctx), c.Release)
+			_ = c.settle(ctx, c.Release)
 		}
 	}()
 	err = c.While(ctx, func(ctx context.Context) (err error) {
@@ -68,7 +71,7 @@ func (c *Claim) do(ctx context.Context, fn func(ctx context.Context) ([]byte, er
 		return nil, err
 	}
 	done = true
-	return result, c.settle(context.WithoutCancel(ctx), func(ctx context.Context) error { return c.Complete(ctx, result) })
+	return result, c.settle(ctx, func(ctx context.Context) error { return c.Complete(ctx, result) })
 }
 
 // While runs fn and extends the lease meanwhile. fn's context ends when the claim is lost, with a [*LostError] as its cause.
@@ -105,18 +108,40 @@ func (c *Claim) hold(ctx context.Context, lose context.CancelCauseFunc) {
 	}
 }
 
-// settle talks to Redis until it has answered, but not for longer than the lease.
+// farewell is how long Redis is still tried once the caller's context has ended: whoever comes next would have to wait for the
+// lease's end, and then repeat the work. A call that is under way then ends as the client has it.
+const farewell = 3 * time.Second
+
+// settle talks to Redis until it has answered, but not for longer than the lease, and only for a farewell once ctx has ended.
 func (c *Claim) settle(ctx context.Context, f func(ctx context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, c.store.conf.Lease)
+	settling, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.store.conf.Lease)
 	defer cancel()
-	again := backoff.NewExponentialBackOff(backoff.WithInitialInterval(10*time.Millisecond), backoff.WithMaxElapsedTime(0))
-	return backoff.Retry(func() error {
-		err := f(ctx)
+	defer context.AfterFunc(ctx, func() {
+		leaving, left := context.WithTimeout(settling, farewell)
+		defer left()
+		<-leaving.Done()
+		cancel()
+	})()
+	again := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(10*time.Millisecond),
+		backoff.WithMaxInterval(250*time.Millisecond),
+		backoff.WithMaxElapsedTime(0),
+	)
+	var away error
+	ended := backoff.Retry(func() error {
+		err := f(settling)
+		if away == nil || settling.Err() == nil { // a call that the end has cut short tells nothing of Redis
+			away = err
+		}
 		var lost *LostError
 		var invalid *InvalidError
 		if errors.As(err, &lost) || errors.As(err, &invalid) {
 			return backoff.Permanent(err)
 		}
 		return err
-	}, backoff.WithContext(again, ctx))
+	}, backoff.WithContext(again, settling))
+	if ended != nil && ended == settling.Err() { //nolint:errorlint // the bare one, which does not tell what it waited for
+		return fmt.Errorf("%w: %w", away, cmp.Or(context.Cause(ctx), ended))
+	}
+	return ended
 }
