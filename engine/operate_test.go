@@ -61,6 +61,7 @@ func TestASignalIsTakenOnceByTheWaitThatItIsFor(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	until(ctx, t, c, errands.Key("e-1"), func(in *saga.Instance) bool { return in.Steps.Get("pay").Status == saga.StepDone })
 	if err := engine.Send(ctx, errands, "e-1", paid, 2); err != nil {
 		t.Fatal(err)
 	}

@@ -32,36 +32,52 @@ func (n *Namespace) Scan(ctx context.Context, stream string, see func(Record) er
 		if err != nil {
 			return fault(err)
 		}
-		got, pending := uint64(0), left
-		for m := range batch.Messages() {
-			a, err := parseAck(m.Reply())
-			if err != nil {
-				return fault(err)
-			}
-			got, pending = got+1, a.pending
-			if r, ok := n.newRecord(m.Subject(), m.Headers(), m.Data(), a.sequence, a.at); ok {
-				if err := see(r); err != nil {
-					return err
-				}
-			}
+		got, pending, err := n.scanBatch(batch, left, see)
+		if err != nil {
+			return err
 		}
 		if err := batch.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) {
 			return fault(err)
 		}
 		if got == 0 && !bounded {
-			if info, err = c.Info(ctx); err == nil && info.NumPending >= left {
-				err = nats.ErrTimeout
-			}
-			if err != nil {
+			if pending, err = stillLeft(ctx, c, left); err != nil {
 				return fault(err)
 			}
-			left, large = info.NumPending, false // all that was left has gone meanwhile, such as tombstones
-			continue
 		}
 		large = got == 0                         // the next may be larger than the request allowed, as from before the server's limit was lowered
 		left = min(left-min(got, left), pending) // what was purged meanwhile does not come
 	}
 	return ctx.Err()
+}
+
+// scanBatch calls see with the records of a batch, and gives how many messages it had, and how many are left after them.
+func (n *Namespace) scanBatch(batch jetstream.MessageBatch, left uint64, see func(Record) error) (got, pending uint64, _ error) {
+	pending = left
+	for m := range batch.Messages() {
+		a, err := parseAck(m.Reply())
+		if err != nil {
+			return got, pending, err
+		}
+		got, pending = got+1, a.pending
+		if r, ok := n.newRecord(m.Subject(), m.Headers(), m.Data(), a.sequence, a.at); ok {
+			if err := see(r); err != nil {
+				return got, pending, err
+			}
+		}
+	}
+	return got, pending, nil
+}
+
+// stillLeft gives how many messages are left where none has come: what was left may have gone meanwhile, as tombstones do.
+func stillLeft(ctx context.Context, c jetstream.Consumer, left uint64) (uint64, error) {
+	info, err := c.Info(ctx)
+	if err == nil && info.NumPending >= left {
+		err = nats.ErrTimeout
+	}
+	if err != nil {
+		return 0, err
+	}
+	return info.NumPending, nil
 }
 
 // fetch asks for the next messages, as many as a request may bring; for one where that is larger than a request allows.
