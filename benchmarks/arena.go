@@ -20,6 +20,7 @@ import (
 // arena is where one measurement takes place: a new namespace, whose streams are as the engine sets them up whoever
 // works in it. The client and the worker have a connection each, as if they were two processes.
 type arena struct {
+	server    *server
 	namespace string
 	streams   int
 	ns        *streams.Namespace
@@ -29,7 +30,7 @@ type arena struct {
 
 // openArena makes a namespace on a server. Names of one length make messages of one length.
 func openArena(ctx context.Context, s *server, number, streamCount int) (_ *arena, err error) {
-	a := &arena{namespace: fmt.Sprintf("bench-%d-%05d", time.Now().UnixMilli(), number), streams: streamCount}
+	a := &arena{server: s, namespace: fmt.Sprintf("bench-%d-%05d", time.Now().UnixMilli(), number), streams: streamCount}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.close(ctx))
@@ -92,7 +93,12 @@ func sagaNumber(id string) int {
 func (a *arena) fill(ctx context.Context, from, upTo int) error {
 	const pending = 4000
 	failed := make(chan error, 1)
-	js, err := jetstream.New(a.client, jetstream.WithPublishAsyncMaxPending(pending),
+	nc, err := a.server.connect() // with which all that the publisher keeps goes
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(pending),
 		jetstream.WithPublishAsyncErrHandler(func(_ jetstream.JetStream, m *nats.Msg, err error) {
 			select {
 			case failed <- fmt.Errorf("filling the backlog: %s: %w", m.Subject, err):
@@ -102,7 +108,6 @@ func (a *arena) fill(ctx context.Context, from, upTo int) error {
 	if err != nil {
 		return err
 	}
-	defer js.CleanupPublisher()
 	state, err := theState()
 	if err != nil {
 		return err
