@@ -197,7 +197,7 @@ func (c *Client) Retry(ctx context.Context, key saga.Key, steps []string, opts .
 			return "it is not stuck; name the steps to try again"
 		}
 		for _, step := range steps {
-			if s := in.Steps.Get(step); s.Failure == "" && s.Error == "" && !failedBlock(in, step) {
+			if s := in.Steps.Get(step); s.Failure == "" && s.Error == "" && !in.BlockFailed(step) {
 				return fmt.Sprintf("step %q has not failed", step)
 			}
 		}
@@ -205,17 +205,11 @@ func (c *Client) Retry(ctx context.Context, key saga.Key, steps []string, opts .
 		if len(meant) == 0 {
 			meant = in.Stuck
 		}
-		if i := slices.IndexFunc(meant, func(step string) bool { return failedBlock(in, step) }); i >= 0 {
+		if i := slices.IndexFunc(meant, in.BlockFailed); i >= 0 {
 			return fmt.Sprintf("%q is a block, which cannot be tried again: mend its handlers, and reset the saga to before it", meant[i])
 		}
 		return ""
 	}, func(o saga.Order) saga.Command { return saga.Retry{Order: o, Steps: steps} })
-}
-
-// failedBlock reports whether a saga has failed at a block that is no step: its branches cannot be joined, say.
-func failedBlock(in *saga.Instance, key string) bool {
-	b := in.Blocks[key]
-	return b != nil && b.Failed != "" && in.Steps.Get(key).Status == saga.StepPending
 }
 
 // Skip has a saga go on as if a step had completed; the step is not undone later.

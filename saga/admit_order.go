@@ -129,7 +129,7 @@ func (a *Activation) orderRetry(cmd Retry) (Event, error) {
 				return nil, fmt.Errorf("the saga has ended %s, and not because of step %q", a.in.Status, step)
 			}
 		default:
-			if a.in.block(step).Failed != "" {
+			if a.in.BlockFailed(step) {
 				return nil, fmt.Errorf("%q is a block, which cannot be tried again: reset the saga to before it", step)
 			}
 			return nil, fmt.Errorf("step %q has not failed", step)

@@ -146,6 +146,12 @@ func (in *Instance) StuckAt(step string) bool {
 	return in.Status == StatusStuck && slices.Contains(in.Stuck, step)
 }
 
+// BlockFailed reports whether the saga has failed at a node that is no step, such as a [Parallel] whose branches cannot be joined.
+// That cannot be tried again: the saga has to be taken back to before it.
+func (in *Instance) BlockFailed(key string) bool {
+	return in.block(key).Failed != "" && in.Steps.Get(key).Status == StepPending
+}
+
 // Fold gives the saga that a log tells of. The commits begin with version 1 or with a snapshot and have no
 // holes; otherwise the error is a [*CorruptError].
 func Fold(key Key, commits []Commit) (*Instance, error) {

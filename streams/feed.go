@@ -357,7 +357,7 @@ type pullRequest struct {
 	Expires   time.Duration `json:"expires,omitempty"`
 	NoWait    bool          `json:"no_wait,omitempty"`
 	Heartbeat time.Duration `json:"idle_heartbeat,omitempty"`
-	Group     string        `json:"group"`
+	Group     string        `json:"group,omitempty"`
 	Pin       string        `json:"id,omitempty"`
 }
 

@@ -232,12 +232,7 @@ func (p *subscriptionPulls) pull() error {
 	}
 	p.asked++
 	p.fresh, p.large = true, false
-	body, err := json.Marshal(struct {
-		Batch     int           `json:"batch"`
-		MaxBytes  int           `json:"max_bytes,omitempty"`
-		Expires   time.Duration `json:"expires"`
-		Heartbeat time.Duration `json:"idle_heartbeat"`
-	}{p.left, bytes, subscriptionPull, subscriptionBeat})
+	body, err := json.Marshal(pullRequest{Batch: p.left, MaxBytes: bytes, Expires: subscriptionPull, Heartbeat: subscriptionBeat})
 	if err != nil {
 		return err
 	}

@@ -129,7 +129,7 @@ func remedies(in *saga.Instance) string {
 		return "sagactl resume " + at
 	case in.Status != saga.StatusStuck || len(in.Stuck) == 0:
 		return ""
-	case in.Blocks[in.Stuck[0]] != nil && in.Blocks[in.Stuck[0]].Failed != "":
+	case in.BlockFailed(in.Stuck[0]):
 		return fmt.Sprintf("mend the handlers of %s, and sagactl reset %s VERSION, to before it; or sagactl terminate %s", in.Stuck[0], at, at)
 	case in.Reason == "":
 		return fmt.Sprintf("sagactl retry %s, or sagactl skip %s %s", at, at, in.Stuck[0])
